@@ -20,7 +20,6 @@
 import { LOW_WATER } from '../check/plan/flow.js';
 import { engineCount, type EngineModel } from '../cost/engine-model.js';
 import { countInCommon } from '../in-common.js';
-import type { KvView } from '../model/kv-window.js';
 import { flowStages } from '../passes/kv-edges.js';
 import { mostHostPages } from '../passes/host-room.js';
 import { leastKv } from '../passes/kv-pools.js';
@@ -40,9 +39,10 @@ import {
 import { sharedPlaces, type BoundedPlan } from './bounded-plan.js';
 import { secondsBetweenHosts } from './between-hosts.js';
 import { decodeCourse, type Arrival, type CourseFigures } from './decode-course.js';
-import { goesWith, promptCourse } from './prompt-course.js';
+import { newHost } from './hosts.js';
+import { goesWith, promptCourse, promptSteps } from './prompt-course.js';
+import { promptsBeside, promptsMeanwhile } from './prompts-beside.js';
 import type { Candidate } from './candidates.js';
-import type { SequencesInOrder } from './decode-rounds.js';
 import { promptsOf, rowsOf, type Demand } from './demand.js';
 import { kvRoom, mayStayTogether, type KvRoom } from './kv-room.js';
 import { leastBetweenTokens, leastSeconds, likelySeconds } from './least-seconds.js';
@@ -219,9 +219,17 @@ function boundOf(
       const both = context.fused(decode, room, inOrder, kv, overhead);
       return { seconds: both.seconds * FUSED_SHORT, betweenTokens: both.betweenTokens * FUSED_SHORT };
     }
+    const roomToPrefill = pagesByStage.get(prefill.stage.name) ?? 0;
+    if (!oneByOne && !overhead.hostPerReplica && overhead.step + overhead.request > 0) {
+      const host = newHost();
+      const steps = promptSteps(prefill, inOrder, kv, overhead, copyEngines, roomToPrefill, host);
+      const prompts = promptsMeanwhile(steps, inOrder, kv.pageTokens, begun ? 0 : betweenHosts);
+      const arrival: Arrival = { kind: 'beside', ...prompts };
+      const rows = decodeCourse(decode, room, inOrder, kv, overhead, copyEngines, arrival, host);
+      return { ...rows, seconds: Math.max(steps.course().seconds, rows.seconds) };
+    }
     const prefilled = context.prefilled(prefill.stage)(prefill.out.join());
     const others = prefilled.get(inOrder) ?? [];
-    const roomToPrefill = pagesByStage.get(prefill.stage.name) ?? 0;
     const known = others.find((each) => goesWith(each, roomToPrefill));
     const prompts = known ?? promptCourse(prefill, inOrder, kv, overhead, copyEngines, roomToPrefill);
     if (known === undefined && !begun) prefilled.set(inOrder, [...others, prompts]);
@@ -236,8 +244,7 @@ function boundOf(
         }
       : {
           kind: 'beside',
-          first: prompts.ends,
-          ready: begun ? prompts.sent : handedOver(prompts.sent, inOrder, kv, betweenHosts),
+          ...promptsBeside(prompts, inOrder, kv.pageTokens, begun ? 0 : betweenHosts),
         };
     const rows = decodeCourse(decode, room, inOrder, kv, overhead, copyEngines, arrival);
     return { ...rows, seconds: Math.max(prompts.seconds, rows.seconds) };
@@ -275,27 +282,6 @@ function boundOf(
       return boundOf(plan, loads, { ...room, pages: new Map(exact), takesTurns, transitions }, context);
     },
   };
-}
-
-/**
- * Seconds at which the pages of each prompt are with the hosts beside decode: they go from host to host one after the
- * other.
- *
- * @param sent seconds at which they are with the hosts beside prefill
- */
-function handedOver(
-  sent: ArrayLike<number>,
-  { computed, prompts, rows }: SequencesInOrder,
-  { pageTokens }: KvView,
-  secondsOfPage: number,
-): ArrayLike<number> {
-  if (secondsOfPage === 0) return sent;
-  let free = 0;
-  return rows.map((count, place) => {
-    if (count === 0) return sent[place]!;
-    const pages = Math.ceil((computed[place]! + prompts[place]!) / pageTokens);
-    return (free = Math.max(free, sent[place]!) + pages * secondsOfPage);
-  });
 }
 
 /**

@@ -6,6 +6,8 @@
  * From one that begins or ends to the next nothing changes but keys, so that the rounds in between are costed as one, by a
  * step with as many keys as in their mean. Where pages run out the one that came last goes back, as the scheduler has it.
  * Pages are counted as if sequences were spread evenly over what a page holds: a half of each last one is free.
+ *
+ * Steps of prefill that the host of decode prepares as well are carried out in between: whoever asks first goes first.
  */
 import type { KvView } from '../model/kv-window.js';
 import { once } from '../once.js';
@@ -13,9 +15,11 @@ import type { Stage } from '../plan/plan.js';
 import { createHeap } from '../reshard/heap.js';
 import type { HostTimes } from './bounded-plan.js';
 import type { SequencesInOrder } from './decode-rounds.js';
+import { newHost, prepare } from './hosts.js';
 import { linesInKeys } from './linear-in-keys.js';
 import type { PromptCourse } from './prompt-course.js';
 import { createPromptTurns, type TurnSetting } from './prompt-turns.js';
+import type { PromptsBeside } from './prompts-beside.js';
 import { SHOWN_MOVES, sum, type StageLoad } from './stage-load.js';
 
 /**
@@ -28,11 +32,8 @@ export interface DecodingStage extends Pick<StageLoad, 'stepSeconds' | 'in'> {
 
 /** How sequences come to decode. */
 export type Arrival =
-  /**
-   * From a stage on devices of its own: seconds at which each has its first token, and at which its KV is there to
-   * begin.
-   */
-  | { readonly kind: 'beside'; readonly first: ArrayLike<number>; readonly ready: ArrayLike<number> }
+  /** From a stage on devices of its own. */
+  | ({ readonly kind: 'beside' } & PromptsBeside)
   /** From a stage on the same devices, with which decode takes turns. */
   | ({ readonly kind: 'in turns' } & Pick<PromptCourse, 'shown'> & TurnSetting);
 
@@ -77,6 +78,7 @@ interface UnderWay {
  * @param room KV pages of a replica
  * @param apart pages come in beside kernels, by copy engines
  * @param arrival by default all sequences are there at once, with their first tokens
+ * @param host which prepares the steps
  */
 export function decodeCourse(
   load: DecodingStage,
@@ -86,6 +88,7 @@ export function decodeCourse(
   overhead: HostTimes,
   apart: boolean,
   arrival?: Arrival,
+  host = newHost(),
 ): CourseFigures {
   const { mesh, batchRequests } = load.stage;
   const { computed, begun, prompts, rows } = sequences;
@@ -96,14 +99,15 @@ export function decodeCourse(
   const shown = apart ? 0 : SHOWN_MOVES;
   /** For pages that come in beside the last steps of a turn of prefill, before any step of decode. */
   const shownAtTurn = arrival?.kind === 'in turns' ? arrival.shown : shown;
-  const roundSeconds = roundsOf(load, overhead);
+  const { roundSeconds, stepsOfRound } = roundsOf(load, overhead);
   const ends = createHeap<UnderWay>((a, b) => a.end - b.end);
   /** In the order in which they began; some of them have ended. */
   const underWay: UnderWay[] = [];
   /** Sent back, the one that goes on first at the end. */
   const back: Waiting[] = [];
+  const others = beside?.steps;
   const line = beside
-    ? lineAsReady(rows, beside.ready)
+    ? lineAsReady(rows, beside.ready, (place) => others === undefined || prompts[place]! <= 0)
     : lineInOrder(rows, () => turns?.done() ?? rows.length);
   let [round, seconds] = [0, 0];
   /** How many are under way, and what of their tokens does not grow with the rounds. */
@@ -156,7 +160,31 @@ export function decodeCourse(
     while (ends.peek()?.left === true) ends.pop();
     return ends.peek();
   };
+  /** When each step of decode in flight asks the host for the next one, by seconds from now, in order. */
+  let asks: readonly number[] = [];
+  /** When the host has prepared the last step of prefill that it was asked for. */
+  let prefillPrepared = 0;
+  const nextOfOthers = (): number => others?.asks() ?? Infinity;
+  const prefillStep = (): void => {
+    line.add(others!.goOn());
+    prefillPrepared = host.prepared;
+  };
+  /** Runs a round in which the host prepares steps of prefill as well. */
+  const shareHost = (keys: number): void => {
+    const { steps, preparing, passing, filling } = stepsOfRound(count, keys);
+    const began = Array.from({ length: steps }, (_, step) => seconds + (asks[step] ?? 0));
+    const ended = began
+      .sort((a, b) => a - b)
+      .map((asked) => {
+        while (nextOfOthers() <= asked) prefillStep();
+        return Math.max(prepare(host, asked, preparing) + passing, asked + filling);
+      });
+    seconds = sum(ended) / steps;
+    asks = ended.map((each) => each - seconds);
+  };
   for (;;) {
+    const asked = seconds + (asks[0] ?? 0);
+    while (nextOfOthers() <= asked) prefillStep();
     beginSome();
     const soonest = firstToEnd();
     if (turns?.isDue() && (stepped || soonest === undefined)) {
@@ -167,19 +195,26 @@ export function decodeCourse(
     }
     if (soonest === undefined) {
       const each = waiting();
-      if (each === undefined) return { seconds, betweenTokens: between / Math.max(1, ended) };
-      seconds = Math.max(seconds, each.ready);
+      const next = nextOfOthers();
+      asks = [];
+      if (next < Infinity && next <= (each?.ready ?? Infinity)) prefillStep();
+      else if (each === undefined) return { seconds, betweenTokens: between / Math.max(1, ended) };
+      else seconds = Math.max(seconds, each.ready);
       continue;
     }
     const last = count === 1 ? soonest.end : Math.min(soonest.end, lastRound(count, ahead, pages));
     const ready = waiting()?.ready ?? 0;
     const isComing = ready > seconds && count < batchRequests;
     const come = isComing ? round + Math.ceil((ready - seconds) / nextRound()) : Infinity;
+    // Rounds for which the host has nothing else to prepare.
+    const undisturbed = prefillPrepared > asked ? 0 : Math.floor((nextOfOthers() - seconds) / nextRound());
     // Where prefill is due already, one round goes before it.
-    const until = Math.min(last, come, turns?.isDue() ? round + 1 : Infinity);
+    const most = turns?.isDue() ? 1 : Math.max(1, undisturbed);
+    const until = Math.min(last, come, round + most);
     // Of every row its own key comes to those before it.
     const keys = ahead + (count * (round + until + 1)) / 2;
-    seconds += (until - round) * roundSeconds(count, keys);
+    if (undisturbed < 1 && until > round) shareHost(keys);
+    else seconds += (until - round) * roundSeconds(count, keys);
     if (until > round) [stepped, besidePrefill] = [true, false];
     round = until;
     if (until < last) continue;
@@ -206,6 +241,8 @@ interface Line {
   readonly first: (seconds: number) => number | undefined;
   /** The first one has begun. */
   readonly take: () => void;
+  /** More of them are known. */
+  readonly add: (places: readonly number[]) => void;
 }
 
 /**
@@ -222,44 +259,93 @@ function lineInOrder(rows: readonly number[], done: () => number): Line {
       return next < end ? next : undefined;
     },
     take: () => void next++,
+    add: () => undefined,
   };
 }
 
-/** Of those that are ready the first to arrive, as the scheduler has it; before any is, the one that is ready next. */
-function lineAsReady(rows: readonly number[], ready: ArrayLike<number>): Line {
-  const coming = rows.flatMap((count, place) => (count > 0 ? [place] : []));
-  coming.sort((a, b) => ready[a]! - ready[b]!);
+/**
+ * Of those that are ready the first to arrive, as the scheduler has it; before any is, the one that is ready next.
+ *
+ * @param isKnown of which sequences it is known from the beginning when they are ready
+ */
+function lineAsReady(
+  rows: readonly number[],
+  ready: ArrayLike<number>,
+  isKnown: (place: number) => boolean,
+): Line {
+  const coming = createHeap<number>((a, b) => ready[a]! - ready[b]! || a - b);
   const there = createHeap<number>((a, b) => a - b);
-  let come = 0;
+  const add = (place: number): void => {
+    if (rows[place]! > 0) coming.push(place);
+  };
+  for (let place = 0; place < rows.length; place++) if (isKnown(place)) add(place);
   return {
     first(seconds) {
-      while (come < coming.length && ready[coming[come]!]! <= seconds) there.push(coming[come++]!);
-      return there.peek() ?? coming[come];
+      for (let next = coming.peek(); next !== undefined && ready[next]! <= seconds; next = coming.peek()) {
+        there.push(next);
+        coming.pop();
+      }
+      return there.peek() ?? coming.peek();
     },
     take: () => void there.pop(),
+    add: (places) => places.forEach(add),
   };
 }
 
-/** Seconds of a round by the rows and keys that all replicas have in it. Steps are linear in keys. */
+/** What rounds of decode take, by the rows and keys that all replicas have in them. Steps are linear in keys. */
+interface Rounds {
+  readonly roundSeconds: (count: number, keys: number) => number;
+  readonly stepsOfRound: (count: number, keys: number) => StepsOfRound;
+}
+
+interface StepsOfRound {
+  /** How many a host prepares. */
+  readonly steps: number;
+  /** Seconds of the host for each. */
+  readonly preparing: number;
+  /** Seconds in which a step passes all groups. */
+  readonly passing: number;
+  /** Seconds in which a group runs all steps of its replica. */
+  readonly filling: number;
+}
+
 function roundsOf(
   { stage: { mesh }, stepSeconds }: DecodingStage,
   { step, request, hostPerReplica = false }: HostTimes,
-): (count: number, keys: number) => number {
-  /** A sequence has its next row when its last has passed all groups; every group has all steps of a round, and so has its host. */
-  const ofRound = (count: number, keys: number): number => {
+): Rounds {
+  /** Steps of a replica, of all, and those that a host prepares: the scheduler deals rows over one for each group at most. */
+  const stepsOf = (count: number) => {
     const running = Math.max(1, count / mesh.dp);
-    // The scheduler deals them over steps of as many as are one for each group at most.
-    const stepsOfReplica = running / Math.ceil(running / mesh.pp);
-    const steps = stepsOfReplica * mesh.dp;
-    const [rows, seen] = [count / steps, keys / steps];
-    const places = stepSeconds({ tokens: rows, samples: rows, pairs: seen, keys: seen, singleRows: true });
-    const preparing = step + request * rows;
-    const ofHost = preparing * (hostPerReplica ? stepsOfReplica : steps);
-    return Math.max(preparing + sum(places), Math.max(...places) * stepsOfReplica, ofHost);
+    const ofReplica = running / Math.ceil(running / mesh.pp);
+    const all = ofReplica * mesh.dp;
+    return {
+      ofReplica,
+      all,
+      ofHost: hostPerReplica ? ofReplica : all,
+      preparing: step + (request * count) / all,
+    };
   };
-  const lineOf = once((count: number) => linesInKeys(count, (keys) => [ofRound(count, keys)])[0]!);
-  return (count, keys) => {
-    const { few, perKey } = lineOf(count);
+  /** A sequence has its next row when its last has passed all groups; every group has all steps of a round, and so has its host. */
+  const linesOf = once((count: number) => {
+    const { ofReplica, all, ofHost, preparing } = stepsOf(count);
+    return linesInKeys(count, (keys) => {
+      const [rows, seen] = [count / all, keys / all];
+      const places = stepSeconds({ tokens: rows, samples: rows, pairs: seen, keys: seen, singleRows: true });
+      const [passing, filling] = [sum(places), Math.max(...places) * ofReplica];
+      return [Math.max(preparing + passing, filling, preparing * ofHost), passing, filling];
+    });
+  });
+  const secondsBy = (count: number, keys: number, which: number): number => {
+    const { few, perKey } = linesOf(count)[which]!;
     return few + (keys - count) * perKey;
+  };
+  return {
+    roundSeconds: (count, keys) => secondsBy(count, keys, 0),
+    stepsOfRound(count, keys) {
+      const { ofHost, preparing } = stepsOf(count);
+      const steps = Math.max(1, Math.round(ofHost));
+      const [passing, filling] = [secondsBy(count, keys, 1), secondsBy(count, keys, 2)];
+      return { steps, preparing: (preparing * ofHost) / steps, passing, filling };
+    },
   };
 }

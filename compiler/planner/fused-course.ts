@@ -23,10 +23,10 @@ import {
   newReplica,
   sequencesOf,
   takeRows,
-  type Host,
   type Replica,
   type Sequences,
 } from './fused-replica.js';
+import { hostsOf, prepare } from './hosts.js';
 import { linesInKeys, type LineInKeys } from './linear-in-keys.js';
 import { skipRounds } from './quiet-rounds.js';
 import type { StageLoad } from './stage-load.js';
@@ -92,11 +92,9 @@ export function fusedCourse(
   const { dp, pp } = load.stage.mesh;
   const sequences = sequencesOf(inOrder, pageTokens);
   const all = inOrder.rows.flatMap((rows, place) => (rows + inOrder.prompts[place]! === 0 ? [] : [place]));
-  const host: Host = { prepared: 0 };
-  const hostOf = (): Host => (overhead.hostPerReplica ? { prepared: 0 } : host);
   const course: Course = {
     ...{ load, overhead, rowsAlone: rowsAlone(load), sequences, rows: inOrder.rows },
-    replicas: Array.from({ length: dp }, () => newReplica(hostOf(), pp, room, all.length)),
+    replicas: hostsOf(overhead, dp).map((host) => newReplica(host, pp, room, all.length)),
     waiting: all.reverse(),
     back: [],
     ...{ members: 0, now: 0, ended: 0, between: 0 },
@@ -266,8 +264,8 @@ function startStep(course: Course, replica: Replica): boolean {
   const samples = rows + (ended?.length ?? 0);
   const lines = carried === rows ? course.rowsAlone(rows) : undefined;
   const seconds = lines ? undefined : load.stepSeconds({ tokens: carried, samples, pairs, keys });
-  host.prepared = Math.max(now, host.prepared) + overhead.step + overhead.request * parts;
-  let [at, arrived] = [host.prepared, host.prepared];
+  const prepared = prepare(host, now, overhead.step + overhead.request * parts);
+  let [at, arrived] = [prepared, prepared];
   for (let place = 0; place < free.length; place++) {
     arrived = at;
     at =

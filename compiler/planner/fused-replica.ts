@@ -3,6 +3,7 @@
  * next step. For `fused-course`, which asks for hundreds of thousands of rows: numbers by sequence, in arrays.
  */
 import type { SequencesInOrder } from './decode-rounds.js';
+import type { Host } from './hosts.js';
 
 /** The state of all sequences, by their places in the order of arrival. */
 export interface Sequences {
@@ -41,12 +42,6 @@ interface FlyingStep {
 interface MovedSequence {
   readonly at: number;
   readonly sequence: number;
-}
-
-/** A host, which prepares steps one after the other, of one replica or of several. */
-export interface Host {
-  /** Seconds at which it has prepared all steps so far. */
-  prepared: number;
 }
 
 /** The state of a replica. */

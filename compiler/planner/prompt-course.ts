@@ -5,12 +5,14 @@
  * A group begins with a step when it is through with the one before and that before it in the pipeline is through with this
  * one. There are as many steps in flight as groups; a step that samples nothing is out of the way of the next. Between its
  * steps a device sends out the pages of prompts that are done. A prompt is let in when there is room for all its pages, and
- * gives them up when they are sent out; steps have the tokens of what is let in by then.
+ * gives them up when they are sent out; steps have the tokens of what is let in by then. Replicas that have a host in common
+ * wait for it in the order in which their steps ask for it.
  */
 import type { KvView } from '../model/kv-window.js';
 import type { Stage } from '../plan/plan.js';
-import type { StepOverhead } from './bounded-plan.js';
+import type { HostTimes } from './bounded-plan.js';
 import type { SequencesInOrder } from './decode-rounds.js';
+import { hostsOf, prepare, type Host } from './hosts.js';
 import { createPromptLine, pagesOf, type PromptLine, type PromptStep } from './prompt-line.js';
 import { SHOWN_MOVES, sum, type StageLoad } from './stage-load.js';
 
@@ -45,51 +47,93 @@ export interface PromptCourse {
   readonly waited: boolean;
 }
 
+/** Prefill under way, step by step. */
+export interface PromptSteps {
+  /** Seconds at which a host is asked for the next step; infinite where all are done. */
+  readonly asks: () => number;
+  /** Carries that step out. Returns the prompts whose pages are known now to be sent out, and when, with it or before. */
+  readonly goOn: () => readonly number[];
+  /** What the steps so far come to. */
+  readonly course: () => PromptCourse;
+}
+
 /**
  * Estimates the prefill of all that is left of some prompts.
  *
  * @param apart pages go out beside kernels, by copy engines
  * @param room KV pages of a replica
  */
-export function promptCourse(
+export function promptCourse(...setting: Parameters<typeof promptSteps>): PromptCourse {
+  const { asks, goOn, course } = promptSteps(...setting);
+  while (asks() < Infinity) goOn();
+  return course();
+}
+
+/**
+ * As `promptCourse`, step by step.
+ *
+ * @param host which all replicas have in common, but where each has its own: what it does for others comes in between
+ */
+export function promptSteps(
   load: PrefillingStage,
   sequences: SequencesInOrder,
   { pageTokens }: KvView,
-  { step, request }: StepOverhead,
+  overhead: HostTimes,
   apart: boolean,
   room = Infinity,
-): PromptCourse {
+  host?: Host,
+): PromptSteps {
   const { dp, pp, tp } = load.stage.mesh;
   const count = sequences.prompts.length;
   const setting: Setting = {
-    ...{ load, sequences, pageTokens, step, request },
+    ...{ load, sequences, pageTokens, overhead },
     shown: apart ? 0 : tp > 1 ? SHOWN_MOVES : 1,
     pageSeconds: Math.max(...load.out),
     ends: new Float64Array(count),
     sent: new Float64Array(count),
   };
-  let [seconds, filling, mostPages, waited] = [0, 0, 0, false];
-  for (const prompts of promptsByReplica(sequences, dp)) {
-    const line = createPromptLine(load, sequences, prompts, pageTokens, room);
-    const replica: Replica = { line, free: new Float64Array(pp), filling: undefined, gone: 0, unsent: NONE };
-    prefill(setting, replica);
-    for (const free of replica.free) seconds = Math.max(seconds, free);
-    filling = Math.max(filling, replica.filling ?? 0);
-    mostPages = Math.max(mostPages, line.mostPages());
-    waited ||= line.waited();
-  }
-  const { ends, sent, shown } = setting;
-  return { seconds, ends, sent, filling, shown, room, mostPages, waited };
+  const hosts = hostsOf(overhead, dp, host);
+  const replicas = promptsByReplica(sequences, dp).map((prompts, place) => ({
+    line: createPromptLine(load, sequences, prompts, pageTokens, room),
+    host: hosts[place]!,
+    free: new Float64Array(pp),
+    past: new Float64Array(pp),
+    ...{ steps: 0, asked: 0, filling: undefined, gone: 0, unsent: NONE },
+  }));
+  let [next, at] = [replicas[0]!, 0];
+  const findNext = (): void => {
+    at = Infinity;
+    for (const each of replicas) {
+      const asks = each.line.isOver() ? Infinity : Math.max(each.asked, each.past[each.steps % pp]!);
+      if (asks < at) [next, at] = [each, asks];
+    }
+  };
+  findNext();
+  return {
+    asks: () => at,
+    goOn() {
+      const sent = goOn(setting, next, at);
+      findNext();
+      return sent;
+    },
+    course() {
+      const { ends, sent, shown } = setting;
+      return {
+        ...{ ends, sent, shown, room },
+        seconds: Math.max(...replicas.flatMap(({ free }) => [...free])),
+        filling: Math.max(...replicas.map((each) => each.filling ?? 0)),
+        mostPages: Math.max(...replicas.map(({ line }) => line.mostPages())),
+        waited: replicas.some(({ line }) => line.waited()),
+      };
+    },
+  };
 }
 
 interface Setting {
   readonly load: PrefillingStage;
   readonly sequences: SequencesInOrder;
   readonly pageTokens: number;
-  /** Host seconds for a step. */
-  readonly step: number;
-  /** Host seconds for each prompt that ends with a step. */
-  readonly request: number;
+  readonly overhead: HostTimes;
   /** As in `PromptCourse`. */
   readonly shown: number;
   /** Seconds of a page to the host tier, from the slowest pipeline stage. */
@@ -100,8 +144,14 @@ interface Setting {
 
 interface Replica {
   readonly line: PromptLine;
+  readonly host: Host;
   /** When a group is through with all that it was given so far. */
   readonly free: Float64Array;
+  /** When each of the last steps was out of the way, as many as are in flight. */
+  readonly past: Float64Array;
+  steps: number;
+  /** When the host was asked for the last step. */
+  asked: number;
   /** Seconds of filling the pipeline, by the first step. */
   filling: number | undefined;
   /** When all pages so far are sent out. */
@@ -112,40 +162,32 @@ interface Replica {
 
 const NONE: readonly number[] = [];
 
-/** Carries out all steps of a replica. */
-function prefill(setting: Setting, replica: Replica): void {
-  const { step, request, ends } = setting;
+/** Carries out a step of a replica that is asked for at `asked`. Returns prompts as `PromptSteps` does. */
+function goOn(setting: Setting, replica: Replica, asked: number): readonly number[] {
+  const { overhead, ends } = setting;
   const { pp, tp } = setting.load.stage.mesh;
-  const { line } = replica;
+  const { line, host, past } = replica;
+  replica.asked = asked;
+  const next = line.nextStep(asked);
+  if (next === undefined) {
+    // What is done is all that holds pages.
+    const sent = sendOut(setting, replica, replica.gone);
+    replica.asked = Math.max(asked, line.nextLeft());
+    return sent;
+  }
+  const { ended } = next;
+  const prepared = prepare(host, asked, overhead.step + overhead.request * ended.length);
+  const { at, last } = passGroups(setting, replica, next, prepared);
+  for (const each of ended) ends[each] = at;
+  past[replica.steps++ % pp] = ended.length === 0 ? at - last : at;
   // In a pipeline pages go out behind the next step, if the devices are given that first, but where moves come in between its
   // exchanges. Elsewhere the host has to prepare that one when it has read the last.
   const behindNext = tp === 1 && pp > 1;
-  /** When each of the last steps was out of the way, as many as are in flight. */
-  const past = new Float64Array(pp);
-  let [steps, prepared] = [0, 0];
-  while (!line.isOver()) {
-    prepared = Math.max(prepared, past[steps % pp]!);
-    const next = line.nextStep(prepared);
-    if (next === undefined) {
-      // What is done is all that holds pages.
-      sendOut(setting, replica, replica.gone);
-      prepared = Math.max(prepared, line.nextLeft());
-      continue;
-    }
-    const { ended } = next;
-    prepared += step + request * ended.length;
-    const { at, last } = passGroups(setting, replica, next, prepared);
-    for (const each of ended) ends[each] = at;
-    past[steps++ % pp] = ended.length === 0 ? at - last : at;
-    if (behindNext) {
-      const isLate = at - last > replica.gone;
-      sendOut(setting, replica, isLate ? replica.gone : at);
-      replica.gone = Math.max(replica.gone, at);
-    }
-    replica.unsent = ended;
-    if (!behindNext) sendOut(setting, replica, at);
-  }
-  sendOut(setting, replica, replica.gone);
+  const isLate = at - last > replica.gone;
+  const sent = behindNext ? sendOut(setting, replica, isLate ? replica.gone : at) : NONE;
+  replica.gone = Math.max(replica.gone, at);
+  replica.unsent = ended;
+  return behindNext && !line.isOver() ? sent : [...sent, ...sendOut(setting, replica, at)];
 }
 
 /**
@@ -172,7 +214,7 @@ function passGroups(
 }
 
 /**
- * Sends out the pages of prompts that are done.
+ * Sends out the pages of prompts that are done. Returns these.
  *
  * @param done when the devices are free to send
  */
@@ -180,14 +222,16 @@ function sendOut(
   { sequences, sent, pageTokens, pageSeconds }: Setting,
   replica: Replica,
   done: number,
-): void {
+): readonly number[] {
+  const { unsent } = replica;
   replica.gone = Math.max(replica.gone, done);
-  for (const each of replica.unsent) {
+  for (const each of unsent) {
     replica.gone += pagesSent(sequences, each, pageTokens) * pageSeconds;
     sent[each] = replica.gone;
     replica.line.leaves(each, replica.gone);
   }
   replica.unsent = NONE;
+  return unsent;
 }
 
 /** Whether a course is the same with `other` pages of room. */

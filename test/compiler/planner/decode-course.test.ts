@@ -9,6 +9,7 @@ import {
   type DecodingStage,
 } from '../../../compiler/planner/decode-course.js';
 import { decodeRounds, type SequencesInOrder } from '../../../compiler/planner/decode-rounds.js';
+import { newHost, prepare } from '../../../compiler/planner/hosts.js';
 
 interface Options {
   readonly mesh?: Partial<Stage['mesh']>;
@@ -111,6 +112,28 @@ describe('decodeCourse', () => {
     ];
     expect(seconds(all, {}, { room: 7 })).toBeCloseTo(3, 9);
     expect(seconds(all, {}, { room: 5 })).toBeCloseTo(6, 9);
+  });
+
+  it('has the host prepare steps of prefill in between, whoever asks first', () => {
+    const all = inOrder([{ rows: 3 }, { prompt: 4, rows: 1 }]);
+    const host = newHost();
+    // Prefill asks a second after the begin: behind the first step of decode, before the second.
+    const ready = [0, Infinity];
+    let asks = 1;
+    const steps = {
+      asks: () => asks,
+      goOn: () => {
+        asks = Infinity;
+        ready[1] = prepare(host, 1, 5) + 4;
+        return [1];
+      },
+    };
+    const arrival = { kind: 'beside' as const, first: ready, ready, steps };
+    const overhead = { step: 2, request: 0 };
+    const course = decodeCourse(load({}), ROOM, all, { pageTokens: 4 }, overhead, false, arrival, host);
+    // The first row is there at 3; the second waits for the host until 7, as does nothing behind it.
+    expect(ready[1]).toBe(2 + 5 + 4);
+    expect(course.seconds).toBeCloseTo(3 + 4 + 3 + 3 + 3, 9);
   });
 
   it('tells the time between tokens, from the first on', () => {

@@ -105,6 +105,16 @@ describe('promptCourse', () => {
     expect(seconds(inOrder([4, 4]), {}, { overhead })).toBe(3 + 4 + 3 + 4);
   });
 
+  it('has one host prepare the steps of all replicas, but where each has its own', () => {
+    const course = (hostPerReplica: boolean): readonly number[] => {
+      const overhead = { step: 5, request: 0, hostPerReplica };
+      const stage = load({ mesh: { dp: 2 } });
+      return promptCourse(stage, inOrder([4, 4, 4]), { pageTokens: 4 }, overhead, true).ends;
+    };
+    expect(course(false)).toEqual([5 + 4, 10 + 4, 15 + 4]);
+    expect(course(true)).toEqual([5 + 4, 5 + 4, 14 + 4]);
+  });
+
   it('takes no less than any group computes, and no more than step by step', () => {
     const prompts = fc.array(fc.integer({ min: 0, max: 12 }), { maxLength: 30 });
     fc.assert(

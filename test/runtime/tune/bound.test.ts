@@ -347,6 +347,31 @@ describe('planBound', () => {
     },
   );
 
+  it('has one host prepare the steps of both stages, and of all replicas, one after the other', () => {
+    const plan = planOn({ ...ROOMY, step: 1e-3, request: 1e-5 });
+    const context = createBoundContext(plan.topology, FULCRUM_ENGINE);
+    const all = Array.from({ length: 60 }, (_, i) => ({
+      promptTokens: 30 + ((7 * i) % 60),
+      outputTokens: 5 + ((31 * i) % 20),
+    }));
+    const demand = demandOf(all, kvView(plan.model.shape, plan.kv.pageTokens));
+    const sizes = { microbatchTokens: [64], batchRequests: [8, 64] };
+    const candidates = findCandidates(plan, ['re-sharded', 'disaggregated'], sizes);
+    expect(candidates.length).toBeGreaterThan(40);
+    for (const candidate of candidates) {
+      const label = candidateLabel(candidate);
+      const compiled = createPlanCompiler()(candidatePlan(candidate));
+      const { makespan, latency } = simulate(compiled.runtime(), candidatePlan(candidate), all);
+      const bound = candidateBound(candidate, context)!.compiled(compiled);
+      const { seconds, betweenTokens } = bound.closely(demand)!;
+      expect(seconds, label).toBeGreaterThanOrEqual(bound.least(demand) * (1 - 1e-9));
+      expect(seconds / makespan, label).toBeGreaterThan(0.87);
+      expect(seconds / makespan, label).toBeLessThan(1.02);
+      expect(betweenTokens / latency.betweenTokens, label).toBeGreaterThan(0.8);
+      expect(betweenTokens / latency.betweenTokens, label).toBeLessThan(1.05);
+    }
+  });
+
   it('deals sequences over replicas of a stage for both phases as the scheduler does', () => {
     const plan = planOn(ROOMY);
     const context = createBoundContext(plan.topology, FULCRUM_ENGINE);
