@@ -262,7 +262,7 @@ function boundOf(
     },
     estimateBetween(demand, pages = Infinity) {
       if (bounded === undefined) return 0;
-      const between = likelyBetweenTokens(bounded, demand);
+      const between = likelyBetweenTokens(bounded, demand, { pageSeconds: betweenHosts, pages });
       if (!oneByOne) return between;
       return between + likelyWaiting(bounded, demand, wholePhases(demand), roomForTurns(demand, pages));
     },

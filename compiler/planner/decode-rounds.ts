@@ -210,17 +210,54 @@ export function companyOf(sequences: SequencesInOrder, places: number, tokensOfR
 
 /** Found once for a workload, for all stages with as many places and prompt tokens in a round. */
 const companyBy = onceForObject((sequences: SequencesInOrder) =>
-  onceForBoth((places, tokensOfRound) => findCompany(sequences, places, tokensOfRound)),
+  onceForBoth((places, tokensOfRound) =>
+    companyIn(layOut(sequences, places, { tokensOfRound, inPlace: true }), tokensOfRound),
+  ),
 );
 
-function findCompany(sequences: SequencesInOrder, places: number, tokensOfRound: number): Company {
-  const laidOut = layOut(sequences, places, { tokensOfRound, inPlace: true });
-  let given = 0;
-  const tokens = laidOut.prompts.map((each) => (given += each));
+/** What sequences have beside them where prompts are prefilled elsewhere, and what they wait for. */
+export interface CompanyApart extends Pick<Company, 'rows'> {
+  /** Rounds from the first token of a sequence until it begins to decode, by each of its rows. */
+  readonly waited: number;
+  /** Sequences that wait so at once, in the mean over all rounds. */
+  readonly waiting: number;
+}
+
+/**
+ * As `companyOf`, with prompts as in `roundsWithPrompts`.
+ *
+ * @param handedOver prompt tokens whose KV is handed over in a round, where these are fewer than are prefilled
+ */
+export function companyApart(
+  sequences: SequencesInOrder,
+  places: number,
+  tokensOfRound: number,
+  handedOver: number,
+): CompanyApart {
+  const come = Math.min(tokensOfRound, handedOver);
+  const laidOut = layOut(sequences, places, { tokensOfRound: come, inPlace: false });
+  let [prefilled, waited, waiting, decoding] = [0, 0, 0, 0];
+  for (const [place, rows] of laidOut.rows.entries()) {
+    prefilled += laidOut.prompts[place]! / tokensOfRound;
+    if (rows === 0) continue;
+    const waits = Math.max(0, laidOut.begins[place]! - prefilled);
+    waiting += waits;
+    waited += waits / rows;
+    decoding++;
+  }
+  return {
+    rows: companyIn(laidOut, come).rows,
+    waited: waited / Math.max(1, decoding),
+    waiting: waiting / Math.max(1, laidOut.rounds),
+  };
+}
+
+function companyIn(laidOut: LaidOut, tokensOfRound: number): Company {
   const decodes = (_: number, place: number): boolean => laidOut.rows[place]! > 0;
   const [begins, ends] = [laidOut.begins.filter(decodes), laidOut.ends.filter(decodes)];
   const decoding = begins.length;
-  const course = { begins, ends: ends.slice().sort(), prompted: laidOut.begins, tokens };
+  const { prompts, begins: prompted } = laidOut;
+  const course = { begins, ends: ends.slice().sort(), prompts, prompted, tokensOfRound };
   const [atBegins, atEnds] = [sumsAt(course.begins, course), sumsAt(course.ends, course)];
   let [rowsBeside, promptsBeside] = [0, 0];
   for (let i = 0; i < decoding; i++) {
@@ -232,34 +269,37 @@ function findCompany(sequences: SequencesInOrder, places: number, tokensOfRound:
   return { rows: mean(rowsBeside), promptTokens: mean(promptsBeside) };
 }
 
-/** Rounds in which sequences begin and end, and in which prompts are done, with the tokens that they come to; all in order. */
+/** Rounds in which sequences begin and end, and in which prompts of so many tokens are done; all in order. */
 interface Rounds {
   readonly begins: Float64Array;
   readonly ends: Float64Array;
+  readonly prompts: Float64Array;
   readonly prompted: Float64Array;
-  readonly tokens: Float64Array;
+  readonly tokensOfRound: number;
 }
 
 /**
  * Rows, and prompt tokens, until each of some rounds: every sequence has one row in each round between its first and its last.
+ * A prompt that is under way has its tokens by then.
  *
  * @param rounds in order, one for each sequence
  */
 function sumsAt(
   rounds: Float64Array,
-  { begins, ends, prompted, tokens }: Rounds,
+  { begins, ends, prompts, prompted, tokensOfRound }: Rounds,
 ): Readonly<Record<'rows' | 'tokens', Float64Array>> {
   const count = begins.length;
   const found = { rows: new Float64Array(count), tokens: new Float64Array(count) };
-  let [begun, done, prompts] = [0, 0, 0];
-  let [begunAt, doneAt] = [0, 0];
+  let [begun, done, next] = [0, 0, 0];
+  let [begunAt, doneAt, tokens] = [0, 0, 0];
   for (let i = 0; i < count; i++) {
     const round = rounds[i]!;
     while (begun < count && begins[begun]! <= round) begunAt += begins[begun++]!;
     while (done < count && ends[done]! <= round) doneAt += ends[done++]!;
-    while (prompts < prompted.length && prompted[prompts]! <= round) prompts++;
+    while (next < prompted.length && prompted[next]! <= round) tokens += prompts[next++]!;
+    const underWay = next < prompted.length ? prompts[next]! - (prompted[next]! - round) * tokensOfRound : 0;
     found.rows[i] = doneAt - begunAt + (begun - done) * round;
-    found.tokens[i] = tokens[prompts - 1] ?? 0;
+    found.tokens[i] = tokens + Math.max(0, underWay);
   }
   return found;
 }

@@ -2,6 +2,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import {
+  companyApart,
   companyOf,
   decodeRounds,
   decodeSteps,
@@ -186,6 +187,12 @@ describe('companyOf', () => {
     expect(promptTokens).toBeCloseTo((2 / 3 + 4 / 4 + 0) / 3, 9);
   });
 
+  it('counts what is done of prompts that end later', () => {
+    // The first decodes from round 1 to 4, in which 6 of 10 tokens of the second are prefilled.
+    const all = { computed: [0, 0], begun: [false, false], prompts: [2, 10], rows: [3, 1] };
+    expect(companyOf(all, 2, 2).promptTokens).toBeCloseTo((6 / 3 + 0) / 2, 9);
+  });
+
   it('is what there is round by round, where prompts take none', () => {
     fc.assert(
       fc.property(sequences, places, (all, most) => {
@@ -211,5 +218,19 @@ describe('companyOf', () => {
         expect(found.promptTokens).toBe(0);
       }),
     );
+  });
+});
+
+describe('companyApart', () => {
+  it('tells what sequences wait for their place, and for their KV', () => {
+    const all = { computed: [0, 0, 0], begun: [false, false, false], prompts: [2, 2, 4], rows: [3, 4, 1] };
+    // Prompts are done at 1, 2 and 4, and sequences begin at 1, 4 and 8.
+    const found = companyApart(all, 1, 2, Infinity);
+    expect(found.rows).toBeCloseTo(1, 9);
+    expect(found.waited).toBeCloseTo((0 + 2 / 4 + 4 / 1) / 3, 9);
+    expect(found.waiting).toBeCloseTo((2 + 4) / 9, 9);
+    // Handed over at 2, 4 and 8 they begin at 2, 5 and 9, with room for all as they come.
+    expect(companyApart(all, 1, 2, 1).waited).toBeCloseTo((1 / 3 + 3 / 4 + 5 / 1) / 3, 9);
+    expect(companyApart(all, 3, 2, 1).waited).toBeCloseTo((1 / 3 + 2 / 4 + 4 / 1) / 3, 9);
   });
 });

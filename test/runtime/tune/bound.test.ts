@@ -436,6 +436,23 @@ describe('planBound', () => {
     }
   });
 
+  it('estimates it roughly where prompts take more rounds than answers have tokens, and where places are plenty', () => {
+    const plan = planOn(ROOMY);
+    const context = createBoundContext(plan.topology, FULCRUM_ENGINE);
+    const all = Array.from({ length: 60 }, (_, i) => ({
+      promptTokens: 100 + ((7 * i) % 20),
+      outputTokens: 5,
+    }));
+    const demand = demandOf(all, kvView(plan.model.shape, plan.kv.pageTokens));
+    const sizes = { microbatchTokens: [16, 32], batchRequests: [16, 64] };
+    for (const candidate of findCandidates(plan, ['static'], sizes)) {
+      const bound = candidateBound(candidate, context)!;
+      const part = bound.estimateBetween(demand) / bound.closely(demand)!.betweenTokens;
+      expect(part, candidateLabel(candidate)).toBeGreaterThan(0.87);
+      expect(part, candidateLabel(candidate)).toBeLessThan(1.05);
+    }
+  });
+
   it('estimates closely what sequences wait for turns of prefill', () => {
     const plan = planOn({ ...ROOMY, deviceMemory: 3.2e6 });
     const context = createBoundContext(plan.topology, FULCRUM_ENGINE);
@@ -554,6 +571,27 @@ describe('planBound', () => {
     for (const { label, ratio } of figures) {
       expect(ratio, label).toBeLessThan(1.2);
       expect(ratio, label).toBeGreaterThan(0.6);
+    }
+  });
+
+  it('estimates roughly what sequences wait for there, where nothing tells it closely', () => {
+    const plan = planOn({ ...ROOMY, window: 24 });
+    const all = Array.from({ length: 60 }, (_, i) => ({ promptTokens: 30, outputTokens: 10 + (i % 20) }));
+    const { context, demand, compile } = createSurvey(plan, all);
+    const sizes = { microbatchTokens: [64], batchRequests: [4, 8] };
+    const candidates = findCandidates(plan, ['disaggregated'], sizes);
+    expect(candidates.length).toBeGreaterThan(15);
+    for (const candidate of candidates) {
+      const label = candidateLabel(candidate);
+      const compiled = compile(candidatePlan(candidate));
+      const { latency } = simulate(compiled.runtime(), candidatePlan(candidate), all);
+      const bound = candidateBound(candidate, context)!.compiled(compiled);
+      expect(bound.closely(demand), label).toBeUndefined();
+      const part = bound.estimateBetween(demand) / latency.betweenTokens;
+      expect(part, label).toBeGreaterThan(0.5);
+      expect(part, label).toBeLessThan(1);
+      // What has no room behind the devices waits before it is prefilled.
+      expect(bound.estimateBetween(demand, 0)).toBeLessThan(bound.estimateBetween(demand) * 0.9);
     }
   });
 
