@@ -2,9 +2,9 @@
  * Which sequence of the host tier goes to which lane that decodes.
  *
  * The oldest goes first, to the lane with the least load. Where there are several hosts its pages lie with one of them, and
- * lanes beside others get them over the links between hosts, which may be narrow. So it goes to a lane beside its own
- * host unless that has much more to do than others by now; and where none of those has room, one of the next sequences that
- * lie beside the lane that has goes there, before those that do not.
+ * lanes beside others get them over the links between hosts, which may be narrow: so it goes to a lane beside its host that
+ * has about as much to do. Where there is none, a lane with less gets one of the next sequences that lie beside it, before
+ * those that do not. Loads stay alike, as a batch is done when the lane with most of it is.
  */
 import { leavesHeadroom } from './headroom.js';
 import { leastLoaded } from './lanes.js';
@@ -41,9 +41,11 @@ export function nextIn(machine: Machine, mayGo: (next: Incoming) => boolean): In
     open.filter(({ pool }) => isBeside(pool, oldest)),
     loadOf,
   );
-  const loads = machine.decoders.reduce((sum, lane) => sum + loadOf(lane), 0);
-  const fair = (loads / machine.decoders.length) * (1 + MORE_LOAD) + 1;
-  if (beside !== undefined && loadOf(beside) <= fair) return { sequence: oldest, lane: beside };
+  if (beside !== undefined && (loadOf(beside) === loadOf(emptiest) || lacksItsShare(machine, beside)))
+    return { sequence: oldest, lane: beside };
+  // It crosses a link wherever it goes.
+  if (!machine.decoders.some(({ pool }) => isBeside(pool, oldest)))
+    return { sequence: oldest, lane: emptiest };
   let looks = MOST_LOOKS;
   for (const sequence of machine.onHost.forwards()) {
     if (looks-- === 0) break;
@@ -52,6 +54,18 @@ export function nextIn(machine: Machine, mayGo: (next: Incoming) => boolean): In
       return next;
   }
   return { sequence: oldest, lane: emptiest };
+}
+
+/**
+ * Whether a lane has not much more to do than lanes have in the mean (its neighbours will get their own), and, where there are
+ * more sequences than a batch has places, less than its share of them: what it had more, others would lack.
+ */
+function lacksItsShare({ decoders, sequences }: Machine, lane: Lane): boolean {
+  const { batchRequests, lanes } = lane.stage;
+  const mean = decoders.reduce((sum, each) => sum + loadOf(each), 0) / decoders.length;
+  const load = loadOf(lane);
+  const mayBe = sequences.size > batchRequests ? Math.ceil(batchRequests / lanes.length) : Infinity;
+  return load < mayBe && load <= mean * (1 + MORE_LOAD) + 1;
 }
 
 /** Sequences that decode there, or are on their way. */

@@ -124,6 +124,26 @@ describe('plans over several nodes', () => {
     }
   });
 
+  it('have as much to do in all nodes, so that nothing takes longer for it', () => {
+    const stages = `
+  stage prefill on node.gpu[0] { mesh (dp: 4) }
+  stage decode on node.gpu[1] { mesh (dp: 4), batch: 8 requests }`;
+    const unlike = Array.from({ length: 400 }, (_, id) => ({
+      promptTokens: 100 + ((id * 97) % 400),
+      outputTokens: 4 + ((id * 31) % 60),
+    }));
+    const plan = planOnNodes({ nodes: 4, stages, between: 100 });
+    const { runtime } = compilePlan(plan);
+    const { hosts, ...oneTier } = runtime.hostTier!;
+    expect(hosts).toHaveLength(4);
+    const beside = simulate(runtime, plan, unlike);
+    const anywhere = simulate({ ...runtime, hostTier: oneTier }, plan, unlike);
+    expect(beside.makespan / anywhere.makespan).toBeLessThan(1.02);
+    const crossing = (each: Simulation): number =>
+      each.links.reduce((sum, { link, bytes }) => sum + (link === 'node <-> node' ? bytes : 0), 0);
+    expect(crossing(beside)).toBeLessThan(crossing(anywhere) / 6);
+  });
+
   it('hand over what another node needs where they share a pipeline', () => {
     const stages = `
   stage prefill on node.gpu { mesh (pp: 4) }

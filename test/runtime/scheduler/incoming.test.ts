@@ -17,7 +17,9 @@ const OPTIONS: ConfigOptions = {
 };
 
 /** Carries requests through in some order, and says which replicas put out and took in the pages of each. */
-function handedOver(config: SchedulerConfig): readonly { readonly from: number; readonly to: number }[] {
+function handedOver(
+  config: SchedulerConfig,
+): readonly { readonly sequence: number; readonly from: number; readonly to: number }[] {
   const driver = createDriver(config);
   const random = seededRandom(7);
   for (let id = 0; id < 120; id++)
@@ -35,7 +37,7 @@ function handedOver(config: SchedulerConfig): readonly { readonly from: number; 
         .map(({ sequence, replica }) => [sequence, replica]),
     );
   const [out, into] = [replicasOf('page_out'), replicasOf('page_in')];
-  return [...into].map(([sequence, to]) => ({ from: out.get(sequence)!, to }));
+  return [...into].map(([sequence, to]) => ({ sequence, from: out.get(sequence)!, to }));
 }
 
 const partWithin = (handed: ReturnType<typeof handedOver>): number =>
@@ -47,12 +49,23 @@ describe('several hosts', () => {
     (kind) => {
       const handed = handedOver(configOf(kind, OPTIONS));
       expect(handed.length).toBeGreaterThan(80);
-      expect(partWithin(handed)).toBeGreaterThan(0.8);
+      expect(partWithin(handed)).toBeGreaterThan(0.7);
       // Without them any replica is as good as another.
       const anywhere = handedOver(configOf(kind, { ...OPTIONS, hosts: undefined }));
       expect(partWithin(anywhere)).toBeLessThan(0.5);
     },
   );
+
+  it('let none overtake what crosses a link wherever it goes', () => {
+    // Of two hosts with prefill one has the replica that decodes.
+    const few: ConfigOptions = { ...OPTIONS, prefillDp: 2, decodeDp: 1, hosts: 2, batchRequests: 3 };
+    const overtaking = (hosts: number | undefined): number => {
+      const order = handedOver(configOf('disaggregated', { ...few, hosts })).map(({ sequence }) => sequence);
+      const counts = order.map((each, at) => order.slice(0, at).filter((other) => other > each).length);
+      return Math.max(...counts);
+    };
+    expect(overtaking(2)).toBe(overtaking(undefined));
+  });
 
   it('hand over to others where some would have most of the work', () => {
     // All prompts are prefilled beside one of two hosts, of which each has two replicas that decode.
