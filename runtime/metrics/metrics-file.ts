@@ -2,8 +2,10 @@
 import { randomUUID } from 'node:crypto';
 import {
   accessSync,
+  closeSync,
   constants,
   lstatSync,
+  openSync,
   readlinkSync,
   realpathSync,
   renameSync,
@@ -35,7 +37,7 @@ export function refuseUnwritableMetrics(path: string): void {
 export function writeMetricsFile(path: string, text: string): void {
   try {
     const replaced = fileToReplace(path);
-    if (replaced === undefined) writeFileSync(path, text);
+    if (replaced === undefined) writeThrough(path, text);
     else replaceFile(replaced, text);
   } catch (cause) {
     throw unwritable(path, cause);
@@ -53,13 +55,36 @@ function replaceFile(path: string, text: string): void {
   }
 }
 
+/** Writes to what is no file, without waiting for somebody to read it: behind what it holds where that is a log. */
+function writeThrough(path: string, text: string): void {
+  const { O_WRONLY, O_APPEND, O_NONBLOCK } = constants;
+  let open: number;
+  try {
+    open = openSync(path, O_WRONLY | O_APPEND | O_NONBLOCK);
+  } catch (error) {
+    throw (error as NodeJS.ErrnoException).code === 'ENXIO' ? new Error('nobody reads the pipe') : error;
+  }
+  try {
+    writeFileSync(open, text);
+  } finally {
+    closeSync(open);
+  }
+}
+
+/** What a process has open, such as its standard output: it goes on there, whatever it has been led to. */
+const OPEN_ALREADY = /^\/(proc\/|dev\/(fd\/|std(in|out|err)$))/;
+
 /** The file whose place another one may take, there or not: at the end of links, if any. Undefined of what is no file. */
 function fileToReplace(path: string): string | undefined {
-  const found = statSync(path, { throwIfNoEntry: false });
-  if (found !== undefined) return found.isFile() ? realpathSync(path) : undefined;
-  if (lstatSync(path, { throwIfNoEntry: false }) === undefined) return path;
-  // A link that leads to nothing yet.
-  return fileToReplace(resolve(realpathSync(dirname(path)), readlinkSync(path)));
+  const whole = resolve(path);
+  if (OPEN_ALREADY.test(whole)) return undefined;
+  const there = lstatSync(whole, { throwIfNoEntry: false });
+  if (there?.isSymbolicLink()) {
+    // Of links that lead in circles this fails.
+    statSync(whole, { throwIfNoEntry: false });
+    return fileToReplace(resolve(realpathSync(dirname(whole)), readlinkSync(whole)));
+  }
+  return there === undefined || there.isFile() ? whole : undefined;
 }
 
 function unwritable(path: string, cause: unknown): RuntimeFailure {

@@ -68,6 +68,34 @@ describe('a metrics file', () => {
     }
   });
 
+  it.skipIf(process.platform === 'win32')(
+    'is no pipe that nobody reads: that is refused, not waited for',
+    () => {
+      const path = join(folder, 'm.fifo');
+      execFileSync('mkfifo', [path]);
+      const refused = expect.objectContaining({
+        code: 'FC0940',
+        message: expect.stringContaining('nobody reads'),
+      });
+      expect(() => writeMetricsFile(path, 'up 1\n')).toThrow(refused);
+      rmSync(path);
+    },
+  );
+
+  it.skipIf(process.platform !== 'linux')('goes on in a file that is open, such as a log', async () => {
+    const path = join(folder, 'log.txt');
+    const log = await open(path, 'a');
+    try {
+      await log.write('before\n');
+      writeMetricsFile(`/proc/self/fd/${log.fd}`, 'up 1\n');
+      await log.write('behind\n');
+      expect(readFileSync(path, 'utf8')).toBe('before\nup 1\nbehind\n');
+    } finally {
+      await log.close();
+      rmSync(path);
+    }
+  });
+
   it('is refused before and at the time where it cannot be', () => {
     const refused = expect.objectContaining({ code: 'FC0940' });
     for (const path of [join(folder, 'none', 'm.prom'), folder]) {
