@@ -64,6 +64,7 @@ export function* tradeOffsInParts(
   behind: ReadonlyMap<Candidate, number> = new Map(),
 ): Generator<void, readonly TradeOff[]> {
   const [best, ...others] = ranked;
+  if (best.simulation.latency.betweenTokens === 0) return [];
   const look = closerLook({ ...survey, goal: { kind: 'front' }, byEstimate: true });
   let most = best.simulation.latency.betweenTokens * (1 - LESS_BETWEEN);
   const waiting = waitingOf(yield* boundedBelow(most, candidates, survey), look);

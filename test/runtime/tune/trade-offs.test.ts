@@ -73,6 +73,15 @@ describe('tradeOffsInParts', () => {
     expect(linesOf(long.map((each) => ({ ...each, prefix: { name: 'a', tokens: 16 } })))).toBe(0);
   });
 
+  it('shows none where no answer has two tokens', () => {
+    const plan = planOn(SLOW_LINKS);
+    const candidates = findCandidates(plan, undefined, sizes);
+    const all = MANY.map((each) => ({ ...each, outputTokens: 1 }));
+    const survey = createSurvey(plan, all);
+    const [best] = tune(candidates, all, { survey }).ranked;
+    expect(runThrough(tradeOffsInParts(candidates, [best!], survey))).toEqual([]);
+  });
+
   it('leaves out none that is a good deal quicker, and says what they take', () => {
     const plan = planOn(SLOW_LINKS);
     const candidates = findCandidates(plan, undefined, { ...sizes, batchRequests: [4, 16, 64] });
