@@ -149,7 +149,11 @@ describe('flow and expect', () => {
 });
 
 describe('keywords are contextual', () => {
+  /** Words that begin an item of a plan or a stage: no property of these is called so. */
+  const ITEMS = ['stage', 'kv', 'flow', 'expect', 'mesh', 'shard', 'replicate', 'split', 'override'];
+
   it.each(Object.keys(keywords))("`%s` may be a user's name", (word) => {
+    const property = ITEMS.includes(word) ? 'property' : word;
     const text = `device ${word} { ${word}: 1 }
       topology ${word} {
         ${word}[8]: ${word}
@@ -157,8 +161,8 @@ describe('keywords are contextual', () => {
         link ${word} <-> ${word}[0].${word} { ${word}: ${word} }
       }
       plan ${word} for ${word} on ${word} {
-        ${word}: ${word}
-        stage ${word} on ${word} { ${word}: 1, mesh (${word}: ${word}), shard ${word}, ${word} on ${word} }
+        ${property}: ${word}
+        stage ${word} on ${word} { ${property}: 1, mesh (${word}: ${word}), shard ${word}, ${word} on ${word} }
         flow ${word} -> ${word} { to ${word} when ${word} }
         expect { f(${word}, ${word}: ${word}) <= ${word} for ${word} }
       }`;
