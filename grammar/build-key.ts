@@ -21,7 +21,7 @@ function meantKey(build: Build, miskey: CstNode): Name {
   const all = tokens(miskey, 'token');
   const words = all.flatMap(({ image, tokenType }) => {
     const word = tokenType === StringToken ? image.replaceAll(/^["']|["']$/g, '') : image;
-    return /^(?:[A-Za-z_]\w*|\d+)$/.test(word) ? [word] : [];
+    return /^(?:[A-Za-z_]\w*|\d+(?:_\d+)*)$/.test(word) ? [word] : [];
   });
   const [first, second] = words;
   const [isNumber, isMore] = [first, second].map((word) => word !== undefined && /^\d/.test(word));

@@ -21,7 +21,7 @@ export function removal(cx: Context, { start, end }: Span, what: string): Fix {
   const span =
     following !== null
       ? { start, end: end + following[0].length }
-      : before.endsWith(',')
+      : before.endsWith(',') && !/\/\/|\*\//.test(before.slice(before.lastIndexOf('\n') + 1))
         ? { start: before.length - 1, end }
         : { start, end };
   return replacement({ file: cx.scope.path, span: wholeLine(text, span) }, '', `Remove ${what}`);

@@ -108,10 +108,12 @@ export function exactly(value: number, dimension: Dimension): string {
   const each = [...UNITS]
     .filter(([, unit]) => unit.dimension === dimension)
     .toSorted(([, a], [, b]) => a.factor - b.factor)
-    .map(([name, { factor }]) => ({ name, figure: Number((value / factor).toPrecision(12)) }));
+    .map(([name, { factor }]) => ({ name, factor, figure: Number((value / factor).toPrecision(12)) }));
   const [best] = each
-    .filter(({ figure }) => figure >= 1)
+    .filter(
+      ({ figure, factor }) => figure >= 1 && Math.abs(figure * factor - value) <= 4 * Number.EPSILON * value,
+    )
     .toSorted((a, b) => String(a.figure).length - String(b.figure).length);
-  const { name, figure } = best ?? each[0]!;
-  return `${figure} ${name}`;
+  // The smallest unit has the value as it is.
+  return best === undefined ? `${value / each[0]!.factor} ${each[0]!.name}` : `${best.figure} ${best.name}`;
 }

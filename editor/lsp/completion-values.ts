@@ -44,9 +44,17 @@ export function quantityParams(asked: Asked, dimension: Dimension): Items {
   );
 }
 
-/** A quantity: params where nothing is written, units behind a number. */
+/** What an operand may follow. */
+const BEFORE_OPERAND = new Set<string | undefined>([undefined, '+', '-', '*', '/', '(', ',', ':']);
+
+/** A quantity: params where an operand may begin, units behind a number. */
 export function quantity(asked: Asked, last: string | undefined, dimension: Dimension): Items {
-  if (last === undefined) return quantityParams(asked, dimension);
+  if (last === '*' || last === '/')
+    return params(
+      asked,
+      (type) => type.kind === 'number' && (type.dimension === dimension || type.dimension === 'number'),
+    );
+  if (BEFORE_OPERAND.has(last)) return quantityParams(asked, dimension);
   return isNumber(last) ? units(UNITS_OF[dimension]) : [];
 }
 

@@ -4,6 +4,7 @@
  */
 import { membersOf, type AnyItem } from '../../grammar/items.js';
 import type {
+  BinaryExpr,
   Expr,
   Name,
   PathExpr,
@@ -239,8 +240,9 @@ function visitExpression(expr: Expr, visitor: Visitor, names: NameSpace, place?:
       inner(expr.operand);
       break;
     case 'binary':
-      inner(expr.left);
-      inner(expr.right);
+      for (const side of [expr.left, expr.right])
+        if (place && isAmountIn(expr, side)) visitor.expression(side);
+        else inner(side);
       break;
     case 'chain':
       for (const { target, upTo } of expr.links) {
@@ -249,6 +251,12 @@ function visitExpression(expr: Expr, visitor: Visitor, names: NameSpace, place?:
       }
       break;
   }
+}
+
+/** Whether a side of a comparison is what something is compared with: no place with what is watched of it, and no measure. */
+function isAmountIn({ op }: BinaryExpr, side: Expr): boolean {
+  const compares = op !== 'and' && op !== 'or';
+  return compares && side.kind !== 'call' && !(side.kind === 'path' && side.segments.length > 1);
 }
 
 /** A measure: its first argument is a stage or an edge of stages, its second a place. */

@@ -181,8 +181,9 @@ function isReserved({ node }: Site, to: string): boolean {
     case 'devices':
     case 'tier':
       return to === 'requests' || keywordOf.has(to);
+    // Before `{` these begin another item of the topology.
     case 'group':
-      return false;
+      return to === 'tier' || to === 'link' || to === 'overhead';
     case 'param':
       return to === 'fill' || to === 'language';
     default:

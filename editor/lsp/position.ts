@@ -140,7 +140,7 @@ function isInside(text: string, { start, end }: { start: number; end: number }, 
 /** Words grow as they are typed, and strings up to their closing quote; signs do not. */
 function isTyped(token: IToken, offset: number): boolean {
   const { image } = token;
-  if (!image.startsWith('"')) return /^[\w%µ]/.test(image);
+  if (!image.startsWith('"')) return /^[\w%µμ]/.test(image);
   const isClosed = image.length > 1 && image.endsWith('"');
   return !isClosed || offset < spanOf(token).end;
 }

@@ -279,6 +279,7 @@ plan a for m on t { kv { page: 16 tokens } }`;
 describe('a slip in a record', () => {
   it.each([
     ['{ 2 ranks: 1, 4: 1 }', '"2 ranks": a key is a whole number', [2, 4]],
+    ['{ 1_024 ranks: 1, 4: 1 }', '"1_024 ranks": a key is a whole number', ['1_024', 4]],
     ['{ "2": 1, 4: 1 }', '"\\"2\\"": a key is a whole number', [2, 4]],
     ['{ (2): 1, 4: 1 }', '"(2)": a key is a whole number', [2, 4]],
     ['{ <=2: 1, 4: 1 }', '"<=2": a key is a whole number', [2, 4]],

@@ -122,6 +122,7 @@ describe('a number without a unit', () => {
   it('is a speed or a size where it is in their base unit', () => {
     expect(offered('device d { compute: { f16: ', '121e12', ' } }')).toEqual(['121 TFLOPS']);
     expect(inDevice('memory', '24e9')).toEqual(['24 GB']);
+    expect(inDevice('memory', '1234567890123')).toEqual(['1234567890123 B']);
     expect(inDevice('memory', '24')).toEqual(['24 GB', '24 GiB', '24 MiB']);
   });
 });

@@ -242,6 +242,12 @@ topology t {
     expect(found.filter((label) => ['GB/s', 'ms', '%', 'GiB'].includes(label))).toEqual([wanted]);
   });
 
+  it('params where an operand may begin', () => {
+    const params = 'param room: bytes = 1 GB\nparam n: int = 2\nparam bw: rate = 1 GB/s\n';
+    expect(labels(`${params}device d { memory: 3 GB - ‸ }`)).toEqual(['room']);
+    expect(labels(`${params}device d { memory: 2 * ‸ }`)).toEqual(['room', 'n']);
+  });
+
   it('the values of a param behind its own, once', () => {
     expect(labels('param bw: rate = 4 GB/s ‸')).toEqual(['in']);
     expect(labels('param bw: rate = 4 GB/s in [4 GB/s] ‸')).toEqual([]);

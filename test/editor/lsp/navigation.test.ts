@@ -164,14 +164,18 @@ describe('rename', () => {
     ['a workload', 'workload some', 'workload so‸me'],
     ['a plan', 'plan base', 'plan ba‸se'],
     ['a param', 'param n', 'param ‸n'],
+    ['a param of a rule', 'param part', 'param pa‸rt'],
+    ['a param of an expectation', 'param most', 'param mo‸st'],
   ])('of %s to a word of the language leaves the file sound, or is refused', (_, text, at) => {
     const sound = `param n: int = 4 in [2, 4]
+param part: fraction = 20%
+param most: bytes = 16 GB
 ${WORLD}plan base for small on box {
   stage prefill on gpu { mesh (pp: 8) }
   stage finish: decode on gpu { mesh (tp: n, dp: fill) }
   kv { tiers: gpu -> host up to 4 GiB }
-  flow requests -> prefill -> finish -> results { to finish when host.full or not gpu.empty }
-  expect { peak(finish, gpu) <= 16 GB, bytes(prefill -> finish, per: token) <= 1 GB, transitions <= 4 for some }
+  flow requests -> prefill -> finish -> results { to finish when host.full or not gpu.empty, to prefill when host.used < part }
+  expect { peak(finish, gpu) <= most, bytes(prefill -> finish, per: token) <= 1 GB, transitions <= 4 for some }
   residence: switch
 }
 plan derived from base { memory_use: 80% }
@@ -197,6 +201,7 @@ plan derived from base { memory_use: 80% }
     expect(renamed(PLAN.replace('model small', 'model sm‸all'), 'card')).toMatch('there is a `card` already');
     expect(renamed(PLAN.replace('stage decode', 'stage dec‸ode'), 'other')).toMatch('says what it does');
     expect(renamed('import { l‸4 } from "std/aws"', 'mine')).toMatch('ships with Fulcrum');
+    expect(renamed('device d { }\ntopology t { no‸de { gpu: d } }', 'tier')).toMatch('another meaning');
     const others = { 'a.plan': 'import { card } from "./main.plan"\ndevice l4 { }' };
     expect(renamed('device ca‸rd { }', 'l4', others)).toMatch(/there is a `l4` already in .*a\.plan/);
     const taken = 'import { l4 } from "std/aws"\ndevice ca‸rd { }';
