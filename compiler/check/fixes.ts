@@ -21,10 +21,16 @@ export function removal(cx: Context, { start, end }: Span, what: string): Fix {
   const span =
     following !== null
       ? { start, end: end + following[0].length }
-      : before.endsWith(',') && !/\/\/|\*\//.test(before.slice(before.lastIndexOf('\n') + 1))
+      : before.endsWith(',') && !endsComment(text, before.length, start)
         ? { start: before.length - 1, end }
         : { start, end };
   return replacement({ file: cx.scope.path, span: wholeLine(text, span) }, '', `Remove ${what}`);
+}
+
+/** Whether what ends at `at` may be a comment, which a line break behind it has ended before `start`. */
+function endsComment(text: string, at: number, start: number): boolean {
+  if (!text.slice(at, start).includes('\n')) return false;
+  return text.slice(text.lastIndexOf('\n', at - 1) + 1, at).includes('//');
 }
 
 /** The span with its line break and indent where nothing else is on its lines. */
