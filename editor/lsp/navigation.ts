@@ -1,6 +1,6 @@
 /** Definition, references and rename: all over the files of the workspace. */
 import { isName } from '../../grammar/names.js';
-import { WORDS } from '../../grammar/reference-words.js';
+import { ITEMS, WORDS } from '../../grammar/reference-words.js';
 import type { PlanDecl, Span } from '../../grammar/syntax.js';
 import { keywordOf } from '../../grammar/tokens.js';
 import { TRUTH_WORDS } from '../../grammar/truth-words.js';
@@ -183,7 +183,7 @@ function isReserved({ node }: Site, to: string): boolean {
       return to === 'requests' || keywordOf.has(to);
     // Before `{` these begin another item of the topology.
     case 'group':
-      return to === 'tier' || to === 'link' || to === 'overhead';
+      return Object.hasOwn(ITEMS['topology']!, to);
     case 'param':
       return to === 'fill' || to === 'language';
     default:

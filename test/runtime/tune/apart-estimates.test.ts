@@ -10,13 +10,7 @@ import { demandOf } from '../../../compiler/planner/demand.js';
 import { createSurvey } from '../../../runtime/tune/survey.js';
 import { simulate } from '../../../runtime/clock/simulate.js';
 import { planOnNodes } from '../clock/nodes.js';
-import { planOn, type Machine } from './machines.js';
-
-/** A machine with room for whatever there is, and a host that takes its time. */
-const ROOMY: Machine = {
-  ...{ peerBandwidth: 1e9, deviceMemory: 1e9, pageTokens: 16 },
-  ...{ step: 1e-5, layer: 0, request: 1e-6 },
-};
+import { planOn, ROOMY } from './machines.js';
 
 describe('estimates of planBound', () => {
   it('estimates prompts and decode side by side about as they turn out', () => {

@@ -21,7 +21,7 @@ import { createRoughBound } from '../../../compiler/planner/rough-bound.js';
 import { simulate, simulateWhile } from '../../../runtime/clock/simulate.js';
 import type { TransitionMode } from '../../../runtime/scheduler/types.js';
 import { createWorkLeft } from '../../../runtime/tune/work-left.js';
-import { machine, planOn, requests, type Machine } from './machines.js';
+import { machine, planOn, requests, ROOMY } from './machines.js';
 
 const engines: fc.Arbitrary<EngineModel> = fc
   .record({
@@ -61,12 +61,6 @@ function endsMidway(
   )!;
   return { makespan, ends };
 }
-
-/** A machine with room for whatever there is, and a host that takes its time. */
-const ROOMY: Machine = {
-  ...{ peerBandwidth: 1e9, deviceMemory: 1e9, pageTokens: 16 },
-  ...{ step: 1e-5, layer: 0, request: 1e-6 },
-};
 
 describe('planBound', () => {
   it.each([

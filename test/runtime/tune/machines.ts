@@ -24,6 +24,12 @@ export interface Machine {
   readonly hostKv?: number | undefined;
 }
 
+/** A machine with room for whatever there is, and a host that takes its time. */
+export const ROOMY: Machine = {
+  ...{ peerBandwidth: 1e9, deviceMemory: 1e9, pageTokens: 16 },
+  ...{ step: 1e-5, layer: 0, request: 1e-6 },
+};
+
 export const machine: fc.Arbitrary<Machine> = fc.record({
   peerBandwidth: fc.constantFrom(1e6, 1e8, 1e11),
   deviceMemory: fc.constantFrom(3.2e6, 6e6, 1e9),
