@@ -1,5 +1,4 @@
 /** Rounds of decode where sequences take their turn in order of arrival. In a round each that is under way has one row. */
-import { firstAbove } from '../first-above.js';
 import type { Mesh } from '../plan/plan.js';
 import { once, onceForBoth, onceForObject } from '../once.js';
 
@@ -54,10 +53,13 @@ function stepsOf(
 ): number {
   let steps = 0;
   for (let replica = 0; replica < dp; replica++) {
-    const last = new Float64Array(Math.min(pp, Math.ceil(places / dp)));
+    /** Those that end last: a heap, the first of them to end at the beginning. */
+    const last = new Int32Array(Math.min(pp, Math.ceil(places / dp)));
+    let size = 0;
     for (let place = replica; place < ends.length; place += dp)
-      if (ends[place]! > last[0]!) replaceFirst(last, ends[place]!);
-    for (const end of last) steps += end;
+      if (size < last.length) addLast(last, size++, place, ends);
+      else if (ends[place]! > ends[last[0]!]!) replaceFirst(last, size, place, ends);
+    for (let i = 0; i < size; i++) steps += ends[last[i]!]!;
   }
   return steps;
 }
@@ -135,28 +137,40 @@ const lengthsOf = onceForObject(({ prompts, rows }: SequencesInOrder): Lengths =
   return { prompts: ofPlaces(prompts), rows: ofPlaces(rows) };
 });
 
-interface Prefill {
+/** How prompts are prefilled: so many tokens in a round, and whether each waits for the place of its sequence. */
+export interface Prefill {
   readonly tokensOfRound: number;
   readonly inPlace: boolean;
 }
 
 /** When each sequence begins to decode and when it ends, in rounds, and when all have ended. */
-interface LaidOut extends Lengths {
+export interface LaidOut extends Lengths {
   readonly begins: Float64Array;
   readonly ends: Float64Array;
   readonly rounds: number;
 }
 
-function layOut(sequences: SequencesInOrder, most: number, { tokensOfRound, inPlace }: Prefill): LaidOut {
+/**
+ * Lays sequences out in rounds.
+ *
+ * @param ended told of all sequences, by their places, in the order in which they end
+ */
+export function layOut(
+  sequences: SequencesInOrder,
+  most: number,
+  { tokensOfRound, inPlace }: Prefill,
+  ended?: (place: number) => void,
+): LaidOut {
   const { prompts, rows } = lengthsOf(sequences);
   const count = rows.length;
   const [begins, ends] = [new Float64Array(count), new Float64Array(count)];
-  /** The rounds after which those under way end: a heap, the first at the beginning. */
-  const places = new Float64Array(Math.min(most, count));
-  let [underWay, rounds, prefilled] = [0, 0, 0];
+  /** Those under way: a heap, the first to end at the beginning. */
+  const underWay = new Int32Array(Math.min(most, count));
+  let [size, rounds, prefilled] = [0, 0, 0];
   for (let i = 0; i < count; i++) {
     const prompt = prompts[i]!;
-    const place = underWay < places.length ? 0 : places[0]!;
+    const isFull = size === underWay.length;
+    const place = isFull ? ends[underWay[0]!]! : 0;
     let begin = place;
     if (prompt > 0) {
       if (inPlace && place > prefilled) prefilled = place;
@@ -167,139 +181,39 @@ function layOut(sequences: SequencesInOrder, most: number, { tokensOfRound, inPl
     begins[i] = begin;
     ends[i] = end;
     if (end > rounds) rounds = end;
-    if (underWay < places.length) addLast(places, underWay++, end);
-    else replaceFirst(places, end);
+    if (isFull) {
+      ended?.(underWay[0]!);
+      replaceFirst(underWay, size, i, ends);
+    } else addLast(underWay, size++, i, ends);
   }
+  if (ended)
+    while (size > 0) {
+      ended(underWay[0]!);
+      replaceFirst(underWay, --size, underWay[size]!, ends);
+    }
   return { prompts, rows, begins, ends, rounds };
 }
 
-function addLast(heap: Float64Array, count: number, value: number): void {
-  let at = count;
+function addLast(heap: Int32Array, size: number, added: number, ends: Float64Array): void {
+  const end = ends[added]!;
+  let at = size;
   while (at > 0) {
     const parent = (at - 1) >> 1;
-    if (heap[parent]! <= value) break;
+    if (ends[heap[parent]!]! <= end) break;
     heap[at] = heap[parent]!;
     at = parent;
   }
-  heap[at] = value;
+  heap[at] = added;
 }
 
-function replaceFirst(heap: Float64Array, value: number): void {
+function replaceFirst(heap: Int32Array, size: number, added: number, ends: Float64Array): void {
+  const end = ends[added]!;
   let at = 0;
-  for (let child = 1; child < heap.length; child = 2 * at + 1) {
-    if (child + 1 < heap.length && heap[child + 1]! < heap[child]!) child++;
-    if (heap[child]! >= value) break;
+  for (let child = 1; child < size; child = 2 * at + 1) {
+    if (child + 1 < size && ends[heap[child + 1]!]! < ends[heap[child]!]!) child++;
+    if (ends[heap[child]!]! >= end) break;
     heap[at] = heap[child]!;
     at = child;
   }
-  heap[at] = value;
-}
-
-/** What sequences have beside them as they decode, in the mean over them. */
-export interface Company {
-  /** Sequences that decode, each itself included. */
-  readonly rows: number;
-  /** Prompt tokens in a round. */
-  readonly promptTokens: number;
-}
-
-/** What sequences have beside them in a stage for both phases, where each has a prompt that waits for its place. */
-export function companyOf(sequences: SequencesInOrder, places: number, tokensOfRound: number): Company {
-  return companyBy(sequences)(places, tokensOfRound);
-}
-
-/** Found once for a workload, for all stages with as many places and prompt tokens in a round. */
-const companyBy = onceForObject((sequences: SequencesInOrder) =>
-  onceForBoth((places, tokensOfRound) =>
-    companyIn(layOut(sequences, places, { tokensOfRound, inPlace: true }), tokensOfRound),
-  ),
-);
-
-/** What sequences have beside them where prompts are prefilled elsewhere, and what they wait for. */
-export interface CompanyApart extends Pick<Company, 'rows'> {
-  /** Rounds from the first token of a sequence until it begins to decode, by each of its rows. */
-  readonly waited: number;
-  /** Sequences that wait so at once, in the mean over all rounds. */
-  readonly waiting: number;
-}
-
-/**
- * As `companyOf`, with prompts as in `roundsWithPrompts`.
- *
- * @param handedOver prompt tokens whose KV is handed over in a round, where these are fewer than are prefilled
- */
-export function companyApart(
-  sequences: SequencesInOrder,
-  places: number,
-  tokensOfRound: number,
-  handedOver: number,
-): CompanyApart {
-  const come = Math.min(tokensOfRound, handedOver);
-  const laidOut = layOut(sequences, places, { tokensOfRound: come, inPlace: false });
-  let [prefilled, waited, waiting, decoding] = [0, 0, 0, 0];
-  for (const [place, rows] of laidOut.rows.entries()) {
-    prefilled += laidOut.prompts[place]! / tokensOfRound;
-    if (rows === 0) continue;
-    const waits = Math.max(0, laidOut.begins[place]! - prefilled);
-    waiting += waits;
-    waited += waits / rows;
-    decoding++;
-  }
-  return {
-    rows: companyIn(laidOut, come).rows,
-    waited: waited / Math.max(1, decoding),
-    waiting: waiting / Math.max(1, laidOut.rounds),
-  };
-}
-
-function companyIn(laidOut: LaidOut, tokensOfRound: number): Company {
-  const decodes = (_: number, place: number): boolean => laidOut.rows[place]! > 0;
-  const [begins, ends] = [laidOut.begins.filter(decodes), laidOut.ends.filter(decodes)];
-  const decoding = begins.length;
-  const { prompts, begins: prompted } = laidOut;
-  const course = { begins, ends: ends.slice().sort(), prompts, prompted, tokensOfRound };
-  const [atBegins, atEnds] = [sumsAt(course.begins, course), sumsAt(course.ends, course)];
-  let [rowsBeside, promptsBeside] = [0, 0];
-  for (let i = 0; i < decoding; i++) {
-    const [rounds, last] = [ends[i]! - begins[i]!, firstAbove(course.ends, ends[i]!) - 1];
-    rowsBeside += (atEnds.rows[last]! - atBegins.rows[i]!) / rounds;
-    promptsBeside += (atEnds.tokens[last]! - atBegins.tokens[i]!) / rounds;
-  }
-  const mean = (sum: number): number => sum / Math.max(1, decoding);
-  return { rows: mean(rowsBeside), promptTokens: mean(promptsBeside) };
-}
-
-/** Rounds in which sequences begin and end, and in which prompts of so many tokens are done; all in order. */
-interface Rounds {
-  readonly begins: Float64Array;
-  readonly ends: Float64Array;
-  readonly prompts: Float64Array;
-  readonly prompted: Float64Array;
-  readonly tokensOfRound: number;
-}
-
-/**
- * Rows, and prompt tokens, until each of some rounds: every sequence has one row in each round between its first and its last.
- * A prompt that is under way has its tokens by then.
- *
- * @param rounds in order, one for each sequence
- */
-function sumsAt(
-  rounds: Float64Array,
-  { begins, ends, prompts, prompted, tokensOfRound }: Rounds,
-): Readonly<Record<'rows' | 'tokens', Float64Array>> {
-  const count = begins.length;
-  const found = { rows: new Float64Array(count), tokens: new Float64Array(count) };
-  let [begun, done, next] = [0, 0, 0];
-  let [begunAt, doneAt, tokens] = [0, 0, 0];
-  for (let i = 0; i < count; i++) {
-    const round = rounds[i]!;
-    while (begun < count && begins[begun]! <= round) begunAt += begins[begun++]!;
-    while (done < count && ends[done]! <= round) doneAt += ends[done++]!;
-    while (next < prompted.length && prompted[next]! <= round) tokens += prompts[next++]!;
-    const underWay = next < prompted.length ? prompts[next]! - (prompted[next]! - round) * tokensOfRound : 0;
-    found.rows[i] = doneAt - begunAt + (begun - done) * round;
-    found.tokens[i] = tokens + Math.max(0, underWay);
-  }
-  return found;
+  heap[at] = added;
 }

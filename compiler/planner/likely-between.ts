@@ -1,8 +1,8 @@
 /** Rough estimates of the time between two tokens of a request. No bounds. */
 import { countInCommon } from '../in-common.js';
 import type { BoundedPlan } from './bounded-plan.js';
-import { companyApart, companyOf } from './decode-rounds.js';
-import type { Company, CompanyApart, SequencesInOrder } from './decode-rounds.js';
+import { companyApart, companyOf, type Company, type CompanyApart } from './decode-company.js';
+import type { SequencesInOrder } from './decode-rounds.js';
 import type { Demand } from './demand.js';
 import { leastBetweenTokens } from './least-seconds.js';
 import { partsWaited } from './prompt-turns.js';

@@ -1,9 +1,8 @@
-/** Rounds of decode in order of arrival. */
+/** Rounds of decode in order of arrival, and what sequences have beside them in these. */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { companyApart, companyOf } from '../../../compiler/planner/decode-company.js';
 import {
-  companyApart,
-  companyOf,
   decodeRounds,
   decodeSteps,
   roundsInPlace,
