@@ -198,7 +198,7 @@ function boundOf(
     bounded ? leastSeconds(bounded, demand, begun) : 0;
   const oneByOne = bounded !== undefined && areOneByOne(bounded);
   const wholePhases = once((demand: Demand) => phasesOf(bounded!, demand, false));
-  const estimate = (demand: Demand, begun = false): number => {
+  const estimateOf = (demand: Demand, begun: boolean): number => {
     if (bounded === undefined) return 0;
     if (!oneByOne) {
       // Of what has begun pages may be past the hosts.
@@ -208,6 +208,7 @@ function boundOf(
     const { prompts, rows } = begun ? phasesOf(bounded, demand, true) : wholePhases(demand);
     return prompts + rows;
   };
+  const wholeEstimate = once((demand: Demand) => estimateOf(demand, false));
   const course = (demand: Demand, begun: boolean, pages: number): CourseFigures | undefined => {
     const { inOrder, kv } = demand;
     if (bounded === undefined || inOrder === undefined || bounded.room === 0) return undefined;
@@ -255,7 +256,7 @@ function boundOf(
     oneByOne && pages < decodingPages ? pages : Infinity;
   return {
     least,
-    estimate,
+    estimate: (demand, begun = false) => (begun ? estimateOf(demand, true) : wholeEstimate(demand)),
     closely(demand, begun = false, pages = Infinity) {
       const inTurns = roomForTurns(demand, pages);
       return begun ? course(demand, true, inTurns) : wholeCourse(demand)(inTurns);
