@@ -7,6 +7,7 @@ import {
   buildMembers,
   buildProperties,
   checkHead,
+  checkSurplus,
   hasBlock,
   places,
   reportSurplus,
@@ -71,6 +72,7 @@ function buildBlock(build: Build, block: CstNode): readonly TopologyMember[] {
 function buildTier(build: Build, decl: CstNode): TierDecl {
   const span = spanOfNode(decl);
   const keyword = after(spanOf(token(decl, 'keyword')!));
+  checkSurplus(build, decl);
   const name = nameOrHole(build, token(decl, 'name'), keyword, 'the name of the tier');
   checkHead(build, decl, []);
   const members = buildProperties(build, node(decl, 'block'), places.tier, headEnd(decl, name.span));
@@ -80,6 +82,7 @@ function buildTier(build: Build, decl: CstNode): TierDecl {
 function buildLink(build: Build, decl: CstNode): LinkDecl {
   const span = spanOfNode(decl);
   const keyword = spanOf(token(decl, 'keyword')!);
+  checkSurplus(build, decl);
   const before = build.problems.length;
   const from = pathOrHole(build, node(decl, 'from'), after(keyword), 'a place');
   const sign = token(decl, 'sign');

@@ -96,7 +96,20 @@ export class GateParser extends CstParser {
     const isColon = after === t.Colon || after === t.Equals;
     if (after === t.LCurly || (isColon && this.LA(3).tokenType === t.LCurly))
       return !itemsAround.topology.has(word);
-    return isColon || after === t.LSquare;
+    return (isColon && !this.isItemBehindColon()) || after === t.LSquare;
+  }
+
+  /** A tier or a link whose keyword has a colon behind it, by what follows: no device of that name has a block, or `<->`. */
+  private isItemBehindColon(): boolean {
+    const word = this.LA(1).tokenType;
+    if (word === k.tier) return t.isName(this.LA(3)) && this.LA(4).tokenType === t.LCurly;
+    if (word !== k.link) return false;
+    for (let ahead = 3; ahead < FAR; ahead++) {
+      const { tokenType } = this.LA(ahead);
+      if (tokenType === t.BothWays) return true;
+      if ([t.NewLine, t.LCurly, t.RCurly, EOF].includes(tokenType)) return false;
+    }
+    return false;
   }
 
   /** Whether the block of a group follows, and no record: one behind a count, or by what it begins with. */

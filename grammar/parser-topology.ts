@@ -44,6 +44,7 @@ export class TopologyParser extends MemberParser {
 
   protected readonly tierDecl = this.RULE('tierDecl', () => {
     this.CONSUME(k.tier, { LABEL: 'keyword' });
+    this.OPTION9(() => this.SUBRULE(this.surplus));
     this.OPTION1(() => this.CONSUME(t.Name, { LABEL: 'name' }));
     this.OPTION2({ GATE: () => this.isJunk(), DEF: () => this.SUBRULE(this.junk) });
     this.OPTION3({
@@ -54,6 +55,7 @@ export class TopologyParser extends MemberParser {
 
   protected readonly linkDecl = this.RULE('linkDecl', () => {
     this.CONSUME(k.link, { LABEL: 'keyword' });
+    this.OPTION9(() => this.SUBRULE(this.surplus));
     this.OPTION1(() => this.SUBRULE1(this.path, { LABEL: 'from' }));
     this.OPTION2(() =>
       this.OR([

@@ -244,6 +244,26 @@ describe('a colon before a block', () => {
     expect(file.items).toMatchObject(items);
   });
 
+  it.each([
+    ['tier: host { capacity: 1 GB }', 'tier', { kind: 'tier', name: { text: 'host' }, members: [{}] }],
+    ['tier = host { capacity: 1 GB }', 'tier', { kind: 'tier', name: { text: 'host' }, members: [{}] }],
+    ['link: a <-> b { latency: 1 us }', 'link', { kind: 'link', from: {}, to: {}, members: [{}] }],
+    ['link: a.b[0] <-> c { latency: 1 us }', 'link', { kind: 'link', from: {}, to: {}, members: [{}] }],
+  ])('is one too many behind a keyword of a topology: %s', (item, word, member) => {
+    const { file, errors } = parse(`topology t {\ngpu[2]: d\n${item}\n}`, 'x');
+    expect(errors.map(({ message }) => message)).toEqual([
+      expect.stringMatching(`^\`${word}\` takes no \`[:=]\`$`),
+    ]);
+    expect(file.items).toMatchObject([{ members: [{ kind: 'devices' }, member] }]);
+  });
+
+  it('is no surplus behind a device that is called like an item', () => {
+    expect(problems('topology t { tier: d\nlink: d }')).toEqual([]);
+    expect(parse('topology t { tier: d\nlink: d }', 'x').file.items).toMatchObject([
+      { members: [{ kind: 'devices' }, { kind: 'devices' }] },
+    ]);
+  });
+
   it('that is none of a group is what a device or a property is written with', () => {
     expect(problems('topology t { gpu[2]: { memory: 3 GB } }')).toEqual([
       'FC0103 1 "{": expected the name of a device',
