@@ -30,7 +30,8 @@ export function createVirtualClock(): VirtualClock {
   let time = 0;
   let order = 0;
   const add = (when: number, place: number, what: () => void): void => {
-    if (when < time) throw new Error(`${when} s is before ${time} s`);
+    // Said so that no time that is not a number passes: among others it would have no order.
+    if (!(when >= time)) throw new Error(`nothing can come at ${when} s, as it is ${time} s already`);
     push(agenda, when, place, what);
   };
   return {
