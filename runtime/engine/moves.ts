@@ -32,8 +32,8 @@ export async function moveDiskPages(
     ...{ sequence, pages: hostPages.length },
     origin: graph.diskTier!.origin,
   });
-  const outcomes = await (spill ? disk.spill(hostPages, diskPages) : disk.fetch(diskPages, hostPages));
-  slice.end();
+  const moved = spill ? disk.spill(hostPages, diskPages) : disk.fetch(diskPages, hostPages);
+  const outcomes = await moved.finally(() => slice.end());
   return outcomes.some((outcome) => outcome !== 'ok');
 }
 
@@ -47,9 +47,13 @@ export async function switchStage(
     origin: transitionBetween(graph, residencesOf(graph), from, to)?.origin,
   });
   tally.clocks.transition.begin();
-  const moved = await prepared.switchTo(from, to, transitions);
-  tally.clocks.transition.end();
-  slice.end({ bytes: moved });
-  tally.bytes.weights += moved;
+  let bytes: number | undefined;
+  try {
+    bytes = await prepared.switchTo(from, to, transitions);
+  } finally {
+    tally.clocks.transition.end();
+    slice.end(bytes === undefined ? undefined : { bytes });
+  }
+  tally.bytes.weights += bytes;
   tally.transitions++;
 }
