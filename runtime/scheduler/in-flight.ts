@@ -28,7 +28,7 @@ export function createInFlight<Value>(): InFlight<Value> {
     values: () => values,
     add(id, value) {
       const last = ids.at(-1) ?? -Infinity;
-      if (id <= last) throw new Error(`${id} comes after ${last}`);
+      if (id <= last) throw new Error(`${id} does not come after ${last}`);
       ids.push(id);
       values.push(value);
     },

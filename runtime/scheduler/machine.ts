@@ -15,7 +15,7 @@ import type { PageKey, PageList } from './pages.js';
 import type { LastPrefix } from './prefix.js';
 import { createArrivalQueue } from './sequences.js';
 import type { ArrivalQueue, Place, Sequence } from './sequences.js';
-import type { Action, SchedulerConfig, SchedulerStage, StepItem } from './types.js';
+import type { Action, SchedulerConfig, SchedulerStage, StepItem, TransitionMode } from './types.js';
 
 export interface PoolReplica {
   readonly pool: string;
@@ -51,7 +51,7 @@ export interface Pipeline {
 export interface Group {
   readonly name: string;
   readonly stages: readonly StageState[];
-  active: StageState;
+  active: SchedulerStage;
   /** Stage it is about to switch to: no new work begins, what is begun is finished. */
   leavingTo: StageState | undefined;
   /** The next switch has been announced. */
@@ -292,6 +292,10 @@ function createStages(
     const members = membersOf.get(stage.group) ?? [];
     membersOf.set(stage.group, members);
     let group = groups.find((candidate) => candidate.name === stage.group);
+    if (group === undefined) {
+      group = newGroup(stage, members, config.transitions);
+      groups.push(group);
+    }
     const lanes: Lane[] = [];
     const state: StageState = {
       config: stage,
@@ -301,9 +305,7 @@ function createStages(
       members: 0,
       reachedBatch: false,
       lanes,
-      get group() {
-        return group!;
-      },
+      group,
     };
     for (let replica = 0; replica < stage.dp; replica++) {
       const pool = pools.find((candidate) => candidate.pool === stage.pool && candidate.replica === replica);
@@ -325,27 +327,28 @@ function createStages(
       };
       lanes.push(lane);
     }
-    if (group === undefined) {
-      group = {
-        name: stage.group,
-        stages: members,
-        active: state,
-        leavingTo: undefined,
-        announced: false,
-        switching: false,
-        barrier: config.transitions === 'barrier',
-        residences: 0,
-        stepsInFlight: 0,
-        steps: 0,
-      };
-      groups.push(group);
-    }
     if (!members.some(({ config: { residence } }) => residence === stage.residence)) group.residences++;
     members.push(state);
     stages.push(state);
   }
   for (const stage of stages) for (const lane of stage.lanes) lane.local = decoderOf(stages, lane);
   return { stages, groups };
+}
+
+/** The group of devices on which a stage is from the start, and which `stages` share. */
+function newGroup(first: SchedulerStage, stages: readonly StageState[], transitions: TransitionMode): Group {
+  return {
+    name: first.group,
+    stages,
+    active: first,
+    leavingTo: undefined,
+    announced: false,
+    switching: false,
+    barrier: transitions === 'barrier',
+    residences: 0,
+    stepsInFlight: 0,
+    steps: 0,
+  };
 }
 
 function decoderOf(stages: readonly StageState[], lane: Lane): Lane | undefined {
@@ -360,7 +363,7 @@ function decoderOf(stages: readonly StageState[], lane: Lane): Lane | undefined 
 /** Whether the stage's weights are on its devices, or about to be, and stay there for now. */
 export function isResident(stage: StageState): boolean {
   const { group } = stage;
-  return !(group.switching && group.barrier) && group.active.config.residence === stage.config.residence;
+  return !(group.switching && group.barrier) && group.active.residence === stage.config.residence;
 }
 
 export function pagesFor(machine: Machine, tokens: number): number {

@@ -50,7 +50,7 @@ export function startSwitches(machine: Machine): void {
     group.leavingTo = undefined;
     group.announced = false;
     group.steps = 0;
-    if (!group.barrier) group.active = to;
+    if (!group.barrier) group.active = to.config;
     group.switching = true;
     machine.switches++;
     machine.changes++;
@@ -58,7 +58,7 @@ export function startSwitches(machine: Machine): void {
       kind: 'switch',
       id: startAction(machine, { kind: 'switch', group, to }),
       group: group.name,
-      from: from.config.name,
+      from: from.name,
       to: to.config.name,
     });
   }
@@ -78,12 +78,12 @@ export function announceSwitches(machine: Machine): void {
     if (to === undefined) continue;
     group.announced = true;
     const { name, active } = group;
-    machine.out.push({ kind: 'prepare', group: name, from: active.config.name, to: to.config.name });
+    machine.out.push({ kind: 'prepare', group: name, from: active.name, to: to.config.name });
   }
 }
 
 export function finishSwitch(group: Group, to: StageState): void {
-  group.active = to;
+  group.active = to.config;
   group.switching = false;
 }
 

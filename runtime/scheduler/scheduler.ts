@@ -236,7 +236,7 @@ function snapshot(machine: Machine): SchedulerState {
     })),
     host: { pages: machine.host.total, free: machine.host.free(), most: machine.host.most() },
     disk: { pages: machine.disk.total, free: machine.disk.free(), most: machine.disk.most() },
-    active: Object.fromEntries(machine.groups.map((group) => [group.name, group.active.config.name])),
+    active: Object.fromEntries(machine.groups.map((group) => [group.name, group.active.name])),
     switches: machine.switches,
     reachedBatch: machine.stages.some(({ decodes, reachedBatch }) => decodes && reachedBatch),
     preemptions: { swapped: machine.swapped, dropped: machine.dropped },

@@ -269,7 +269,7 @@ export function finishFetch(
   for (const key of keys) machine.host.awaited.delete(key);
   if (failed) {
     machine.failedFetches++;
-    for (const page of sequence.diskPages) machine.disk.withdraw(page);
+    for (const page of heldPages(sequence.diskPages)) machine.disk.withdraw(page);
   } else publishPages(machine, sequence, machine.host, sequence.hostPages, sequence.computed);
   releaseDiskPages(machine, sequence);
   if (sequence.place === 'gone') forget(machine, sequence);

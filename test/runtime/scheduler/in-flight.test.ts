@@ -32,5 +32,5 @@ test('what is in flight is found by its number, like in a map', () => {
 test('numbers grow', () => {
   const found = createInFlight<string>();
   found.add(3, 'a');
-  expect(() => found.add(3, 'b')).toThrow('3 comes after 3');
+  expect(() => found.add(3, 'b')).toThrow('3 does not come after 3');
 });
