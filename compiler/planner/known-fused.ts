@@ -1,13 +1,14 @@
 /** Cache of `fusedCourse`: stages whose batch or KV room differs without effect share one result. */
 import type { KvView } from '../model/kv-window.js';
+import { once } from '../once.js';
 import type { BoundedPlan } from './bounded-plan.js';
 import type { SequencesInOrder } from './decode-rounds.js';
 import { fusedCourse, type FusedFigures } from './fused-course.js';
 import type { StageLoad, StepSeconds } from './stage-load.js';
 
 /**
- * As `fusedCourse`, for plans with the same KV view and overhead. Stages with about as much room get the course of the
- * one that was asked for first.
+ * As `fusedCourse`, for plans with the same KV view and overhead. Stages with about as much room get one course, that of
+ * `sharedRoom`: which are asked for, and in which order, changes nothing.
  */
 export type KnownFused = (
   load: StageLoad,
@@ -18,38 +19,44 @@ export type KnownFused = (
 ) => FusedFigures;
 
 interface Known {
-  readonly load: StageLoad;
-  readonly room: number;
-  readonly inOrder: SequencesInOrder;
+  readonly batchRequests: number;
   readonly figures: FusedFigures;
 }
 
-/** Part of the room for KV by which rooms may differ and count as the same. */
+/** Part of the room for KV by which rooms may differ that count as the same. */
 const SAME_ROOM = 3e-3;
+
+/** Keeps powers that lie a rounding below a whole number of pages at that. */
+const ROUNDING = 1e-9;
+
+/**
+ * The room that stands for `room` and all that count as the same, in whole pages. It is the most of them: more room as a
+ * rule takes no longer, and an estimate that is too long may cost the best plan.
+ */
+export function sharedRoom(room: number): number {
+  const step = Math.ceil(Math.log(room) / SAME_ROOM - ROUNDING);
+  return Math.floor(Math.exp(step * SAME_ROOM) * (1 + ROUNDING));
+}
 
 /** `fusedCourse` with an empty cache. */
 export function knownFused(): KnownFused {
   /** By the seconds of their steps, which stages with the same programs on the same devices share. */
-  const known = new Map<StepSeconds, Known[]>();
+  const known = once((_stepSeconds: StepSeconds) =>
+    once((_inOrder: SequencesInOrder) => once((_tokensAndRoom: string): Known[] => [])),
+  );
   return (load, room, inOrder, kv, overhead) => {
-    const others = known.get(load.stepSeconds) ?? [];
-    const like = others.find((each) => goesAlike(each, load, room, inOrder));
+    const shared = sharedRoom(room);
+    const others = known(load.stepSeconds)(inOrder)(`${load.sizes.maxTokens} ${shared}`);
+    const like = others.find((each) => goesAlike(each, load));
     if (like !== undefined) return like.figures;
-    const figures = fusedCourse(load, room, inOrder, kv, overhead);
-    known.set(load.stepSeconds, [...others, { load, room, inOrder, figures }]);
+    const figures = fusedCourse(load, shared, inOrder, kv, overhead);
+    others.push({ batchRequests: load.stage.batchRequests, figures });
     return figures;
   };
 }
 
 /** Whether a stage has the known course: with another batch as well, where neither batch holds anything back. */
-function goesAlike(
-  { load, room: otherRoom, inOrder: others, figures }: Known,
-  { stage, sizes }: StageLoad,
-  room: number,
-  inOrder: SequencesInOrder,
-): boolean {
-  if (others !== inOrder || load.sizes.maxTokens !== sizes.maxTokens) return false;
-  if (Math.abs(otherRoom / room - 1) > SAME_ROOM) return false;
-  if (figures.reachedBatch) return load.stage.batchRequests === stage.batchRequests;
+function goesAlike({ batchRequests, figures }: Known, { stage, sizes }: StageLoad): boolean {
+  if (figures.reachedBatch) return batchRequests === stage.batchRequests;
   return figures.mostIn <= stage.batchRequests && figures.mostOfStep <= sizes.maxSequences;
 }

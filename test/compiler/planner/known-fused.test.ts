@@ -1,10 +1,11 @@
 /** Courses of stages for both phases that are found once for several of them. */
+import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { createBoundContext, boundedStage, stageLoad } from '../../../compiler/planner/bounded-stage.js';
 import { FULCRUM_ENGINE } from '../../../compiler/cost/engine-model.js';
 import { findCandidates } from '../../../compiler/planner/candidates.js';
 import { fusedCourse, type FusedFigures } from '../../../compiler/planner/fused-course.js';
-import { knownFused } from '../../../compiler/planner/known-fused.js';
+import { knownFused, sharedRoom, type KnownFused } from '../../../compiler/planner/known-fused.js';
 import type { StageLoad } from '../../../compiler/planner/stage-load.js';
 import { planOn } from '../../runtime/tune/machines.js';
 
@@ -66,4 +67,37 @@ describe('knownFused', () => {
     for (const each of [two, eleven]) expect(course(each!, 1000)).toBe(course(each!, 1000));
     expect(known(many!, 1000, { ...inOrder }, kv, none)).not.toBe(found);
   });
+
+  it('is the same whatever was asked for before', () => {
+    const many = Array.from({ length: 300 }, (_, i) => i);
+    const crowd = {
+      computed: many.map(() => 0),
+      begun: many.map(() => false),
+      prompts: many.map((i) => 200 + (i % 13)),
+      rows: many.map((i) => 300 + (i % 37)),
+    };
+    const stages = loads([64, 192, 200, 256]);
+    // Less than the pages of a quarter of the sequences, on four replicas.
+    const asked = stages.flatMap((load) => [1050, 1051, 1052, 1053].map((room) => ({ load, room })));
+    const seconds = (known: KnownFused, { load, room }: (typeof asked)[number]): number =>
+      known(load, room, crowd, kv, none).seconds;
+    const [one, other] = [knownFused(), knownFused()];
+    const forwards = asked.map((each) => seconds(one, each));
+    const backwards = asked.toReversed().map((each) => seconds(other, each));
+    expect(forwards).toEqual(backwards.toReversed());
+    expect(forwards).toEqual(asked.map((each) => seconds(knownFused(), each)));
+    expect(new Set(forwards).size).toBeGreaterThan(2);
+  });
+});
+
+it('the room that stands for several is the most of them, and one that stands for itself', () => {
+  fc.assert(
+    fc.property(fc.integer({ min: 1, max: 2_000_000 }), (room) => {
+      const shared = sharedRoom(room);
+      expect(shared).toBeGreaterThanOrEqual(room);
+      expect(shared).toBeLessThanOrEqual(room * 1.00301);
+      expect(sharedRoom(shared)).toBe(shared);
+      expect(sharedRoom(shared + 1)).toBeGreaterThan(shared);
+    }),
+  );
 });

@@ -5,17 +5,19 @@ import { weightBytes } from '../../../compiler/check/plan/capacity.js';
 import { FULCRUM_ENGINE } from '../../../compiler/cost/engine-model.js';
 import { kvView } from '../../../compiler/model/kv-window.js';
 import { routesOf } from '../../../compiler/plan/routes.js';
-import { createBoundContext } from '../../../compiler/planner/bounded-stage.js';
+import { candidateBound } from '../../../compiler/planner/bound.js';
+import { createBoundContext, type BoundContext } from '../../../compiler/planner/bounded-stage.js';
 import {
   candidateLabel,
   findCandidates,
   hostKvBytes,
   STRATEGIES,
+  type Candidate,
 } from '../../../compiler/planner/candidates.js';
 import { demandOf } from '../../../compiler/planner/demand.js';
 import { createRoughBound, type RoughBound } from '../../../compiler/planner/rough-bound.js';
 import { createOutliner } from '../../../compiler/planner/stage-outline.js';
-import { machine, planOn, requests } from '../../runtime/tune/machines.js';
+import { machine, planOn, requests, ROOMY } from '../../runtime/tune/machines.js';
 import { makePlan } from '../support/make-plan.js';
 
 /** All that a rough bound says in numbers. */
@@ -65,6 +67,28 @@ describe('of candidates that share stages, sizes and layouts', () => {
       }),
       { numRuns: 10 },
     );
+  });
+
+  it('each of those for both phases has the closer estimate that it has alone, in whichever order they come', () => {
+    const plan = planOn({ ...ROOMY, deviceMemory: 4e6, pageTokens: 4 });
+    const kv = kvView(plan.model.shape, plan.kv.pageTokens);
+    // More than some meshes have room for, and batches that leave nearly the same room.
+    const all = Array.from({ length: 240 }, (_, i) => ({
+      promptTokens: 20 + (i % 7),
+      outputTokens: 30 + (i % 11),
+    }));
+    const demand = demandOf(all, kv);
+    const sizes = { microbatchTokens: [256], batchRequests: [240, 244, 248, 252] };
+    const candidates = findCandidates(plan, ['static'], sizes);
+    const contextOf = (): BoundContext => createBoundContext(plan.topology, FULCRUM_ENGINE);
+    const closely = (candidate: Candidate, context: BoundContext): number | undefined =>
+      candidateBound(candidate, context)?.closely(demand)?.seconds;
+    const [one, other] = [contextOf(), contextOf()];
+    const forwards = candidates.map((each) => closely(each, one));
+    const backwards = candidates.toReversed().map((each) => closely(each, other));
+    expect(forwards).toEqual(backwards.toReversed());
+    const some = candidates.map((_, i) => i).filter((i) => i % 3 === 0);
+    expect(some.map((i) => forwards[i])).toEqual(some.map((i) => closely(candidates[i]!, contextOf())));
   });
 });
 
