@@ -19,6 +19,7 @@ import {
   layerSections,
   runShapes,
   type Launched,
+  type PartKind,
   type RunShapes,
 } from './program-parts.js';
 import { opTimer } from './op-timer.js';
@@ -75,9 +76,9 @@ export interface ProgramTraffic {
   readonly send: number;
 }
 
-/** A part of a step: kernels between two exchanges, an exchange, or the reading of samples. */
+/** A part of a step. */
 export interface StepPart {
-  readonly what: 'kernels' | 'collective' | 'send' | 'recv' | 'sample';
+  readonly what: PartKind;
   readonly seconds: number;
   /** Host seconds outside `seconds`: submitting the kernels, or reading samples and choosing tokens. */
   readonly submit: number;

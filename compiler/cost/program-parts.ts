@@ -63,9 +63,12 @@ export function layerSections(program: CostedProgram, all: readonly OpClass[]): 
   return sections;
 }
 
+/** What a part of a step is: kernels between two exchanges, an exchange, or the reading of samples. */
+export type PartKind = 'kernels' | 'collective' | 'send' | 'recv' | 'sample';
+
 /** A part of a step, without what depends on the step's size. */
 interface RunShape {
-  readonly what: 'kernels' | 'collective' | 'send' | 'recv' | 'sample';
+  readonly what: PartKind;
   /** Classes of its ops, each once with its count. */
   readonly ops: readonly OpClass[];
   /** How many layers begin in it: each costs the engine's time per layer. */
@@ -92,7 +95,7 @@ export function runShapes({ ops }: CostedProgram, sections: readonly Section[]):
   const numberOf = numbered<string>();
   const order: number[] = [];
   let run: { classes: OpClass[]; layers: number; submits: number } | undefined;
-  const add = (what: RunShape['what'], shape: Omit<RunShape, 'what' | 'launched' | 'samples'>): void => {
+  const add = (what: PartKind, shape: Omit<RunShape, 'what' | 'launched' | 'samples'>): void => {
     const key = `${what} ${shape.layers} ${shape.submits} ${shape.ops.map(({ key, count }) => `${count} ${key}`).join('; ')}`;
     const number = numberOf(key);
     kinds[number] ??= { ...shape, what, launched: launchedOf(shape.ops), samples: what === 'sample' };

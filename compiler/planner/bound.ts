@@ -19,6 +19,7 @@
  */
 import { LOW_WATER } from '../check/plan/flow.js';
 import { engineCount, type EngineModel } from '../cost/engine-model.js';
+import { newHost } from '../cost/host-queue.js';
 import { countInCommon } from '../in-common.js';
 import { flowStages } from '../passes/kv-edges.js';
 import { mostHostPages } from '../passes/host-room.js';
@@ -39,7 +40,6 @@ import {
 import { sharedPlaces, type BoundedPlan } from './bounded-plan.js';
 import { secondsBetweenHosts } from './between-hosts.js';
 import { decodeCourse, type Arrival, type CourseFigures } from './decode-course.js';
-import { newHost } from './hosts.js';
 import { goesWith, promptCourse, promptSteps } from './prompt-course.js';
 import { promptsBeside, promptsMeanwhile } from './prompts-beside.js';
 import type { Candidate } from './candidates.js';

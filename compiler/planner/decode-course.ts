@@ -9,13 +9,13 @@
  *
  * Steps of prefill that the host of decode prepares as well are carried out in between: whoever asks first goes first.
  */
+import { newHost, prepare } from '../cost/host-queue.js';
 import type { KvView } from '../model/kv-window.js';
 import { once } from '../once.js';
 import type { Stage } from '../plan/plan.js';
 import { createHeap } from '../reshard/heap.js';
 import type { HostTimes } from './bounded-plan.js';
 import type { SequencesInOrder } from './decode-rounds.js';
-import { newHost, prepare } from './hosts.js';
 import { linesInKeys } from './linear-in-keys.js';
 import type { PromptCourse } from './prompt-course.js';
 import { createPromptTurns, type TurnSetting } from './prompt-turns.js';

@@ -8,6 +8,7 @@
  * in. Where pages run out the one that came last gives up its own and goes on later; page moves go beside kernels, behind
  * those that are given to the devices already.
  */
+import { prepare } from '../cost/host-queue.js';
 import { pairsOf } from '../cost/kernel-work.js';
 import type { KvView } from '../model/kv-window.js';
 import { once } from '../once.js';
@@ -26,7 +27,7 @@ import {
   type Replica,
   type Sequences,
 } from './fused-replica.js';
-import { hostsOf, prepare } from './hosts.js';
+import { hostsOf } from './hosts.js';
 import { linesInKeys, type LineInKeys } from './linear-in-keys.js';
 import { skipRounds } from './quiet-rounds.js';
 import type { StageLoad } from './stage-load.js';

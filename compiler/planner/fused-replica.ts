@@ -2,8 +2,8 @@
  * A replica of a stage for both phases: which sequences it has, where their pages are, and which of them have a row in the
  * next step. For `fused-course`, which asks for hundreds of thousands of rows: numbers by sequence, in arrays.
  */
+import type { Host } from '../cost/host-queue.js';
 import type { SequencesInOrder } from './decode-rounds.js';
-import type { Host } from './hosts.js';
 
 /** The state of all sequences, by their places in the order of arrival. */
 export interface Sequences {

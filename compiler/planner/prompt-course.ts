@@ -8,11 +8,12 @@
  * gives them up when they are sent out; steps have the tokens of what is let in by then. Replicas that have a host in common
  * wait for it in the order in which their steps ask for it.
  */
+import { prepare, type Host } from '../cost/host-queue.js';
 import type { KvView } from '../model/kv-window.js';
 import type { Stage } from '../plan/plan.js';
 import type { HostTimes } from './bounded-plan.js';
 import type { SequencesInOrder } from './decode-rounds.js';
-import { hostsOf, prepare, type Host } from './hosts.js';
+import { hostsOf } from './hosts.js';
 import { createPromptLine, pagesOf, type PromptLine, type PromptStep } from './prompt-line.js';
 import { SHOWN_MOVES, sum, type StageLoad } from './stage-load.js';
 

@@ -6,14 +6,9 @@
  * Example: prefill (dp: 4) and decode (dp: 2) in turns on four devices have four hosts, of which two have decode as well.
  */
 import type { EngineModel } from '../../compiler/cost/engine-model.js';
+import { newHost, type Host } from '../../compiler/cost/host-queue.js';
 import type { StageResidence } from '../../compiler/ir/residences.js';
 import { once } from '../../compiler/once.js';
-
-/** A host process. */
-export interface Host {
-  /** Seconds at which it has prepared all steps that it was given so far. */
-  free: number;
-}
 
 /** The host of a replica of a stage. */
 export type HostOf = (stage: string, replica: number) => Host;
@@ -23,7 +18,6 @@ export function createHosts(
   residences: ReadonlyMap<string, Pick<StageResidence, 'group'>>,
   { hostPerReplica }: EngineModel,
 ): HostOf {
-  const newHost = (): Host => ({ free: 0 });
   if (!hostPerReplica) {
     const host = newHost();
     return () => host;

@@ -12,6 +12,7 @@ import type { Plan } from '../../compiler/plan/plan.js';
 import { tierBeside } from '../../compiler/plan/routes.js';
 import type { Road } from '../../compiler/reshard/roads.js';
 import { once } from '../../compiler/once.js';
+import type { Host } from '../../compiler/cost/host-queue.js';
 import { readsBesideSteps } from '../kv/move-sizes.js';
 import { chunkPages, moveBytesByDevice } from '../../compiler/ir/page-packing.js';
 import {
@@ -21,7 +22,7 @@ import {
   type PageSlice,
   type SliceMovers,
 } from '../../compiler/ir/page-slices.js';
-import type { Host, HostOf } from './hosts.js';
+import type { HostOf } from './hosts.js';
 import type { PageHomes } from './page-homes.js';
 import { createPageTurns, type PageTurns, type TurnsContext } from './page-turns.js';
 
@@ -113,7 +114,7 @@ export function clockPages(graph: RuntimeGraph, { topology }: Plan, context: Pag
   const turnsOf = once((host: Host) => {
     const own = createPageTurns({
       ...context,
-      afterSteps: (go) => clock.behind(Math.max(clock.now(), host.free), go),
+      afterSteps: (go) => clock.behind(Math.max(clock.now(), host.prepared), go),
       readsBesideSteps: (device) => readsBesideSteps(moves.get(device)!.chunk),
     });
     turns.push(own);

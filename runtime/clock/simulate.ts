@@ -12,7 +12,7 @@ import type { StepLabel } from '../exec/pipeline.js';
 import { runThrough } from '../run-through.js';
 import { longestSequence, newTokensWithin, rejection } from '../scheduler/limits.js';
 import { createScheduler, type SchedulerState } from '../scheduler/scheduler.js';
-import type { Action, SchedulerConfig, SchedulerEvent, StepItem } from '../scheduler/types.js';
+import type { Action, ActionOf, SchedulerConfig, SchedulerEvent, StepItem } from '../scheduler/types.js';
 import { commonPrefixes, type Beginning } from './common-prefixes.js';
 import { createKvHistory } from './kv-history.js';
 import type { SimulatedRequest, SimulateOptions, Simulation } from './simulation.js';
@@ -142,8 +142,6 @@ export function* simulateInParts(
     meanDecodeBatch: decodeSteps === 0 ? 0 : total((count) => count.decodeRows) / decodeSteps,
   };
 }
-
-type StepAction = Extract<Action, { kind: 'step' }>;
 
 /** Seconds at which a request got its first token and its latest, NaN before that, and how many tokens it got. */
 interface Latency {
@@ -313,7 +311,7 @@ function startEngine(
     return sampled;
   };
   /** How a step appears in the trace: requests are those whose first step of the stage it is. */
-  const labelOf = (action: StepAction): StepLabel | undefined => {
+  const labelOf = (action: ActionOf<'step'>): StepLabel | undefined => {
     if (trace === undefined) return undefined;
     const { stage, items } = action;
     const entering = items.map(({ sequence }) => sequence).filter((id) => progress[id]!.stage !== stage);

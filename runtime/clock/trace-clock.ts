@@ -6,7 +6,7 @@ import { createPromptTree } from '../engine/prompt-tree.js';
 import { countWork, labelOf } from '../engine/trace-work.js';
 import type { StepLabel } from '../exec/pipeline.js';
 import type { SchedulerState } from '../scheduler/scheduler.js';
-import type { Action, TransitionMode } from '../scheduler/types.js';
+import type { ActionOf, TransitionMode } from '../scheduler/types.js';
 import { deviceLane, DISK, HOST } from '../trace/tracer.js';
 import type { Slowdown } from './compute.js';
 import type { CarriedPages } from './pages.js';
@@ -14,8 +14,6 @@ import type { StageGroup } from './stage-clock.js';
 import type { InnerSlice, Timeline } from './timeline.js';
 import { opsOf, type WeightWait } from './transitions.js';
 import type { PortionSpan } from './weights.js';
-
-type ActionOf<Kind extends Action['kind']> = Extract<Action, { kind: Kind }>;
 
 interface Span {
   readonly start: number;

@@ -11,6 +11,7 @@
  */
 import type { EngineModel } from '../../compiler/cost/engine-model.js';
 import { COST_KINDS, noSeconds, type CostKind } from '../../compiler/cost/program-cost.js';
+import { prepare, type Host } from '../../compiler/cost/host-queue.js';
 import type { RuntimeGraph, RuntimeTransition } from '../../compiler/ir/runtime-graph.js';
 import type { Overhead, Plan } from '../../compiler/plan/plan.js';
 import { residencesOf, transitionBetween } from '../../compiler/ir/residences.js';
@@ -18,10 +19,10 @@ import { routesOf } from '../../compiler/plan/routes.js';
 import { roadsOf } from '../../compiler/reshard/roads.js';
 import type { StepLabel } from '../exec/pipeline.js';
 import type { SchedulerState } from '../scheduler/scheduler.js';
-import type { Action, TransitionMode } from '../scheduler/types.js';
+import type { ActionOf, TransitionMode } from '../scheduler/types.js';
 import { createCompute } from './compute.js';
 import { createClockDevices } from './devices.js';
-import { createHosts, type Host } from './hosts.js';
+import { createHosts } from './hosts.js';
 import { createLanes } from './lanes.js';
 import type { PageHomes } from './page-homes.js';
 import { clockPages } from './pages.js';
@@ -34,8 +35,6 @@ import { stagingRoom } from './staging-room.js';
 import { createTransitions, type OnMoved } from './transitions.js';
 import { createVirtualClock, type VirtualClock } from './virtual-clock.js';
 import { clockTransition } from './weights.js';
-
-type ActionOf<Kind extends Action['kind']> = Extract<Action, { kind: Kind }>;
 
 /** Carries out what schedulers ask for. Each calls back at the time at which it is done. */
 export interface World {
@@ -200,9 +199,9 @@ export function createWorld(
       const ahead = transitions.ahead(groups, residenceOf(stage));
       const passed = { size: stepSize(items, graph.kv.pageTokens, attention), ahead, works: [] };
       const host = hostOf(stage, replica);
-      const prepare = Math.max(clock.now(), host.free);
-      host.free = prepare + overhead.step + overhead.request * items.length;
-      trace?.encode(action, { start: prepare, end: host.free });
+      const start = Math.max(clock.now(), host.prepared);
+      const end = prepare(host, start, overhead.step, overhead.request * items.length);
+      trace?.encode(action, { start, end });
       for (const group of groups) devices.enter(group.devices);
       const relay = (pp: number): void => {
         if (pp === groups.length) {
@@ -211,7 +210,7 @@ export function createWorld(
         } else pass(action, pp, groups, passed, label, () => relay(pp + 1));
       };
       // Page moves that are asked for at the same moment have nothing to prepare.
-      clock.behind(host.free, () => relay(0));
+      clock.behind(end, () => relay(0));
     },
     movePages(action, homes, done) {
       const { kind, pool, replica, hostPages } = action;

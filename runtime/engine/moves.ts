@@ -1,13 +1,13 @@
 /** The actions that move bytes: KV pages between tiers, weights at a transition. Each resolves when it is done. */
 import { residencesOf, transitionBetween } from '../../compiler/ir/residences.js';
-import type { Action } from '../scheduler/types.js';
+import type { ActionOf } from '../scheduler/types.js';
 import { DISK, HOST } from '../trace/tracer.js';
 import type { EngineParts } from './parts.js';
 import { movingPages } from './trace-work.js';
 
 /** Device pages to host pages, or back. */
 export async function moveHostPages(
-  action: Extract<Action, { kind: 'page_out' | 'page_in' }>,
+  action: ActionOf<'page_out' | 'page_in'>,
   { graph, prepared, tally, tracer }: EngineParts,
 ): Promise<void> {
   const pool = prepared.pools.get(action.pool)!;
@@ -22,7 +22,7 @@ export async function moveHostPages(
 
 /** Host pages to disk, or back; says whether any page was lost. */
 export async function moveDiskPages(
-  action: Extract<Action, { kind: 'spill' | 'fetch' }>,
+  action: ActionOf<'spill' | 'fetch'>,
   { graph, prepared, tracer }: EngineParts,
 ): Promise<boolean> {
   const disk = prepared.disk!;
@@ -39,7 +39,7 @@ export async function moveDiskPages(
 
 /** Gives the devices of a group the weights of another stage. */
 export async function switchStage(
-  { from, to }: Extract<Action, { kind: 'switch' }>,
+  { from, to }: ActionOf<'switch'>,
   { graph, prepared, tally, transitions, tracer }: EngineParts,
 ): Promise<void> {
   const slice = tracer.begin(HOST.transitions, `${from} -> ${to}`, {

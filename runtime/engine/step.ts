@@ -4,15 +4,13 @@ import type { HostTime } from '../exec/host-time.js';
 import { buildStepArgs } from '../exec/step-args.js';
 import type { StepArgs } from '../exec/step-args.js';
 import { sampleMode } from '../sampling/choose.js';
-import type { Action, StepItem } from '../scheduler/types.js';
+import type { ActionOf, StepItem } from '../scheduler/types.js';
 import { HOST } from '../trace/tracer.js';
 import type { EngineParts } from './parts.js';
 import { readTokens, withAdjustments } from './sample-rows.js';
 import { finishRows, promptRows } from './sequence.js';
 import type { Sequence } from './sequence.js';
 import { beginRows, labelOf, prefillRows } from './trace-work.js';
-
-type StepAction = Extract<Action, { kind: 'step' }>;
 
 /** A part of a step with the sequence it is of. */
 interface StepRow {
@@ -28,7 +26,7 @@ export interface StepOutcome {
 }
 
 /** Runs a step; resolves when every token it yields has been handed to its request. */
-export async function runStep(action: StepAction, parts: EngineParts): Promise<StepOutcome> {
+export async function runStep(action: ActionOf<'step'>, parts: EngineParts): Promise<StepOutcome> {
   const { prepared, sequences, tally, tracer } = parts;
   const { stage, pipeline } = prepared.stages.get(action.stage)!;
   const rows = action.items.map((item) => ({ item, sequence: sequences.get(item.sequence) }));
@@ -61,7 +59,7 @@ export async function runStep(action: StepAction, parts: EngineParts): Promise<S
 
 /** The arguments of a step, with what the sampled sequences change about their logits. */
 function encode(
-  action: StepAction,
+  action: ActionOf<'step'>,
   rows: readonly StepRow[],
   sampled: readonly Sequence[],
   host: HostTime,

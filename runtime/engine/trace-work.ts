@@ -3,13 +3,10 @@ import type { RuntimeGraph, RuntimeStage } from '../../compiler/ir/runtime-graph
 import type { StepLabel } from '../exec/pipeline.js';
 import { pageOwners } from '../../compiler/ir/page-slices.js';
 import type { Scheduler } from '../scheduler/scheduler.js';
-import type { Action, StepItem } from '../scheduler/types.js';
+import type { ActionOf, StepItem } from '../scheduler/types.js';
 import { deviceLane } from '../trace/tracer.js';
 import type { Tracer } from '../trace/tracer.js';
 import type { EngineWork } from './types.js';
-
-type StepAction = Extract<Action, { kind: 'step' }>;
-type PageAction = Extract<Action, { kind: 'page_out' | 'page_in' }>;
 
 /** Notes that a step has begun; says how many tokens before its rows no step of the sequence was given. */
 export function beginRows(sequence: { begun: number }, { start, count }: StepItem): number {
@@ -35,7 +32,7 @@ export function meshText({ dp, pp, tp }: RuntimeStage['mesh']): string {
 
 /** A step; `prefill` of its rows are those of `prefillRows`, `requests` those whose path leads through it, `reused` the tokens before its rows that were found. */
 export function labelOf(
-  { id, replica, items }: StepAction,
+  { id, replica, items }: ActionOf<'step'>,
   { name, mesh, origin }: RuntimeStage,
   prefill: number,
   requests: readonly number[],
@@ -87,7 +84,7 @@ export function countWork(tracer: Pick<Tracer, 'counter'>, scheduler: Pick<Sched
 export function movingPages(
   tracer: Tracer,
   graph: RuntimeGraph,
-  action: PageAction,
+  action: ActionOf<'page_out' | 'page_in'>,
 ): (device: number) => void {
   const pool = graph.pools.find(({ id }) => id === action.pool)!;
   const { origin } = graph.stages.find((stage) => stage.pool === pool.id)!;

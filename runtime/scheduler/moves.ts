@@ -39,7 +39,7 @@ import {
 import { isHalf } from './sequences.js';
 import type { Sequence } from './sequences.js';
 import { makeHostRoom } from './tiers.js';
-import type { Action } from './types.js';
+import type { ActionOf } from './types.js';
 
 /** The last prompt token is computed and the first token sampled: decode here, or leave for the host tier. */
 export function finishPrefill(machine: Machine, sequence: Sequence): void {
@@ -120,7 +120,7 @@ function movedPages(
   sequence: Sequence,
   pool: PoolReplica,
   positions: readonly number[],
-): Omit<Extract<Action, { kind: 'page_in' }>, 'kind' | 'id'> {
+): Omit<ActionOf<'page_in'>, 'kind' | 'id'> {
   return {
     sequence: sequence.id,
     pool: pool.pool,

@@ -172,6 +172,9 @@ export type Action =
   /** The sequence can never fit. It takes no further part and no event answers this. */
   | { readonly kind: 'reject'; readonly sequence: number; readonly why: string };
 
+/** Actions of a kind. */
+export type ActionOf<Kind extends Action['kind']> = Extract<Action, { kind: Kind }>;
+
 export type SchedulerEvent =
   | { readonly kind: 'arrive'; readonly request: SchedulerRequest }
   /** `sampled`: sequences that produced a token in the step, and whether that ended them. */

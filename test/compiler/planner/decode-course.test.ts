@@ -9,7 +9,7 @@ import {
   type DecodingStage,
 } from '../../../compiler/planner/decode-course.js';
 import { decodeRounds, type SequencesInOrder } from '../../../compiler/planner/decode-rounds.js';
-import { newHost, prepare } from '../../../compiler/planner/hosts.js';
+import { newHost, prepare } from '../../../compiler/cost/host-queue.js';
 
 interface Options {
   readonly mesh?: Partial<Stage['mesh']>;
