@@ -11,7 +11,7 @@ import {
   judgeSimulated,
   tellsOfMoves,
 } from '../../runtime/expectations/simulate-expectations.js';
-import type { Lane } from '../../runtime/trace/tracer.js';
+import type { TraceLane } from '../../runtime/trace/tracer.js';
 import type { SimulatedRequest, SimulateOptions, Simulation } from '../../runtime/clock/simulation.js';
 import { createTimeline, flatSlices, type Timeline } from '../../runtime/clock/timeline.js';
 import { refuseTaken } from '../../runtime/refuse-taken.js';
@@ -265,7 +265,7 @@ function lanesWanted(
   { trace, against, html, json }: SimulateCliOptions,
   runtime: RuntimeGraph,
   judged: boolean,
-): ((lane: Lane) => boolean) | undefined {
+): ((lane: TraceLane) => boolean) | undefined {
   if (trace !== undefined || against !== undefined) return () => true;
   const wanted = [
     ...(html === undefined ? [] : [isDrawn(drawnDevices(runtime))]),

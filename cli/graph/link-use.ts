@@ -22,7 +22,7 @@ import { kvTravels } from '../../compiler/reshard/kv-travels.js';
 import { linkLoads, type RoadBytes } from '../../compiler/reshard/link-loads.js';
 import type { Origin } from '../../compiler/reshard/planning-memo.js';
 import { linkName, roadsOf, type Roads } from '../../compiler/reshard/roads.js';
-import { stageGroups, type StageGroup } from '../../runtime/clock/stage-clock.js';
+import { stageGroups, type TpGroup } from '../../runtime/clock/stage-clock.js';
 import { formatCount } from '../format.js';
 
 /** What the instance of a declared link in one place carries, one way. */
@@ -187,11 +187,7 @@ function replicasTravels(
 }
 
 /** What the groups of a replica send in one step: collectives go round the ring of their ranks, sends to the next stage. */
-function stepTravels(
-  replica: readonly StageGroup[],
-  size: StepSize,
-  roads: Roads,
-): readonly ExchangeTravel[] {
+function stepTravels(replica: readonly TpGroup[], size: StepSize, roads: Roads): readonly ExchangeTravel[] {
   return replica.flatMap(({ devices, cost }, pp) => {
     const { allReduce, allGather, send } = cost.traffic(size);
     const next = replica[pp + 1]?.devices;

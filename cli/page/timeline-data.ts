@@ -6,7 +6,7 @@ import { groupBy } from '../../compiler/group-by.js';
 import type { RuntimeGraph, RuntimeRank } from '../../compiler/ir/runtime-graph.js';
 import type { KvSample } from '../../runtime/clock/simulation.js';
 import type { TimedSlice, Timeline } from '../../runtime/clock/timeline.js';
-import type { Lane } from '../../runtime/trace/tracer.js';
+import type { TraceLane } from '../../runtime/trace/tracer.js';
 import { formatBytes } from '../format.js';
 
 /** What a slice is, as far as its colour goes. */
@@ -101,7 +101,7 @@ export function drawnDevices({
 }
 
 /** Tells the lanes that are drawn from others. */
-export function isDrawn({ paths }: DrawnDevices): (lane: Lane) => boolean {
+export function isDrawn({ paths }: DrawnDevices): (lane: TraceLane) => boolean {
   const processes = new Set([...paths, ...BESIDE_DEVICES]);
   return ({ process, thread }) => processes.has(process) && THREADS.includes(thread);
 }

@@ -43,7 +43,7 @@ export interface MoveCourse {
 }
 
 /** A page move in the queue of its device. */
-export interface PageMove {
+export interface QueuedMove {
   readonly kind: 'move';
   readonly device: number;
   /** Called when it begins. */
@@ -65,13 +65,13 @@ export interface PageMove {
 }
 
 /** What a device has been given and is not done with, in the order in which it was given. */
-export type DeviceQueue = (DeviceWork | PageMove)[];
+export type DeviceQueue = (DeviceWork | QueuedMove)[];
 
 /**
  * The first entry of a queue whose end a move behind it waits for: another move, or a step that is handed over as a
  * whole.
  */
-export function firstWhole(queue: DeviceQueue): DeviceWork | PageMove | undefined {
+export function firstWhole(queue: DeviceQueue): DeviceWork | QueuedMove | undefined {
   for (const work of queue)
     if (work.kind === 'move' || (work.kind === 'step' && work.inParts === undefined)) return work;
   return undefined;

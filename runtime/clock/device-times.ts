@@ -13,7 +13,8 @@ export interface DeviceTimes {
   readonly occupied: (device: number) => number;
 }
 
-interface DeviceTime {
+/** What a device has had under way so far. */
+interface Occupancy {
   /** When its first work began. */
   readonly begun: number;
   /** When its latest work was over. */
@@ -28,24 +29,24 @@ interface DeviceTime {
 
 /** Devices that have had no work yet. */
 export function createDeviceTimes({ now }: VirtualClock): DeviceTimes {
-  const times: DeviceTime[] = [];
+  const byDevice: Occupancy[] = [];
   return {
     occupy(device) {
       const time = now();
-      const own = (times[device] ??= { begun: time, ended: time, underWay: 0, since: time, worked: 0 });
+      const own = (byDevice[device] ??= { begun: time, ended: time, underWay: 0, since: time, worked: 0 });
       if (own.underWay++ === 0) own.since = time;
     },
     endWork(device) {
-      const own = times[device]!;
+      const own = byDevice[device]!;
       own.ended = now();
       if (--own.underWay === 0) own.worked = own.worked + own.ended - own.since;
     },
     span(device) {
-      const own = times[device];
+      const own = byDevice[device];
       return own && { start: own.begun, end: own.ended };
     },
     occupied(device) {
-      const own = times[device];
+      const own = byDevice[device];
       if (own === undefined) return 0;
       return own.worked + (own.underWay === 0 ? 0 : now() - own.since);
     },

@@ -5,7 +5,7 @@
  */
 import type { VirtualClock } from './virtual-clock.js';
 import { firstWhole, type DeviceQueue, type DeviceStep } from './device-queue.js';
-import type { DeviceWork, MoveCourse, PageMove } from './device-queue.js';
+import type { DeviceWork, MoveCourse, QueuedMove } from './device-queue.js';
 import { createDeviceTimes, type DeviceTimes } from './device-times.js';
 import { createStepMoments, ROUNDING, type StepMoments } from './step-moments.js';
 import { createStepsInside, type StepsInside } from './steps-inside.js';
@@ -93,7 +93,7 @@ export function createClockDevices(clock: VirtualClock): ClockDevices {
     goOn(course, time * (1 + ROUNDING), (place) => {
       const { queue, unbegun, movesUntil } = stateOf(work.devices[place]!);
       if (unbegun === 0) return movesUntil;
-      let lastMove: PageMove | undefined;
+      let lastMove: QueuedMove | undefined;
       for (const each of queue) if (each.kind === 'move') lastMove = each;
       lastMove!.holds = work;
       return undefined;
@@ -119,11 +119,11 @@ export function createClockDevices(clock: VirtualClock): ClockDevices {
       }
     }
   };
-  const comeBetween = ({ device, start: from, waitsUntil, end }: PageMove, step: DeviceWork): void => {
+  const comeBetween = ({ device, start: from, waitsUntil, end }: QueuedMove, step: DeviceWork): void => {
     courseOf(step).moves.push({ device, start: from, waitsUntil, end });
   };
   /** Of the first move in a queue: when what stands before it is through, undefined while that cannot be said. */
-  const readyTime = ({ device, after, run }: PageMove): number | undefined => {
+  const readyTime = ({ device, after, run }: QueuedMove): number | undefined => {
     if (after === undefined || after.over) return now();
     if (!after.begun) {
       const { queue, headSince } = stateOf(device);
@@ -142,7 +142,7 @@ export function createClockDevices(clock: VirtualClock): ClockDevices {
     const own = late[devices.indexOf(device)];
     return own === undefined ? undefined : timeOf(runs.ends[run]!) + own;
   };
-  const beginMove = (move: PageMove): void => {
+  const beginMove = (move: QueuedMove): void => {
     const { device, holds } = move;
     const state = stateOf(device);
     state.unbegun--;
@@ -179,7 +179,7 @@ export function createClockDevices(clock: VirtualClock): ClockDevices {
     else clock.at(ready, () => beginWhenThrough(first));
   };
   /** On a processor that others share what a move waits for may have become slower meanwhile. */
-  const beginWhenThrough = (move: PageMove): void => {
+  const beginWhenThrough = (move: QueuedMove): void => {
     const { device, after, run } = move;
     const course = after!.course;
     const end = after!.over || course?.run !== run ? undefined : runEnd(after!, course, device);
@@ -197,7 +197,7 @@ export function createClockDevices(clock: VirtualClock): ClockDevices {
     if (work.behind === 0) start(work);
   };
   /** Takes work out of a queue; returns what may begin for that. */
-  const remove = (work: DeviceWork | PageMove, device: number): DeviceWork | undefined => {
+  const remove = (work: DeviceWork | QueuedMove, device: number): DeviceWork | undefined => {
     const state = stateOf(device);
     const { queue, inParts } = state;
     let next: DeviceWork | undefined;

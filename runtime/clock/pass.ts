@@ -21,7 +21,7 @@ import { createDeviceTurns } from './device-turns.js';
 import type { DeviceWork } from './device-queue.js';
 import type { ClockDevices } from './devices.js';
 import type { Lanes, LaneShare, LinkedWork } from './lanes.js';
-import { ringLanes, type StageGroup } from './stage-clock.js';
+import { ringLanes, type TpGroup } from './stage-clock.js';
 import { stepRuns, type StepCourse } from './step-runs.js';
 import type { PassedTime } from './trace-clock.js';
 import {
@@ -35,9 +35,9 @@ import type { VirtualClock } from './virtual-clock.js';
 
 /** One step on one tp group. */
 export interface Pass {
-  readonly group: StageGroup;
+  readonly group: TpGroup;
   /** The group of the next pipeline stage; undefined on the last. */
-  readonly next: StageGroup | undefined;
+  readonly next: TpGroup | undefined;
   /** Moves of weights that the step comes behind on the devices of the group; undefined where there are none. */
   readonly ahead: MovesAhead | undefined;
   readonly step: PassedStep;
@@ -49,7 +49,7 @@ export interface PassedStep {
   /** By pipeline stage, as in `Pass`. Empty where no group has any. */
   readonly ahead: readonly (MovesAhead | undefined)[];
   /**
-   * The work of groups, by `StageGroup.alike`: found once for groups that take the same time, when the step gets to
+   * The work of groups, by `TpGroup.alike`: found once for groups that take the same time, when the step gets to
    * one.
    */
   readonly works: (PassWork | undefined)[];
@@ -99,13 +99,13 @@ export interface PassContext {
   readonly transitions: Transitions;
   readonly compute: Compute;
   /** Whether another group of the residence has any of a group's devices. */
-  readonly isJoint: (group: StageGroup) => boolean;
+  readonly isJoint: (group: TpGroup) => boolean;
 }
 
 /** Passes over groups that have no steps yet. */
 export function createPasses({ clock, devices, lanes, transitions, compute, isJoint }: PassContext): Passes {
   const { roads } = lanes;
-  const known = new Map<StageGroup, GroupState>();
+  const known = new Map<TpGroup, GroupState>();
   const jointTurns = createDeviceTurns();
   const stateOf = ({ group, next }: Pass): GroupState => {
     let found = known.get(group);
@@ -315,7 +315,7 @@ interface GroupState {
   readonly turns: (Pick<Pass, 'ahead'> & { readonly handOver: () => void })[];
 }
 
-function roadsOnwards({ devices }: StageGroup, next: StageGroup | undefined, roads: Roads): readonly Road[] {
+function roadsOnwards({ devices }: TpGroup, next: TpGroup | undefined, roads: Roads): readonly Road[] {
   if (next === undefined) return [];
   return devices.flatMap((device, tp) => {
     const road = roads.betweenDevices(device, next.devices[tp % next.devices.length]!);
@@ -323,7 +323,7 @@ function roadsOnwards({ devices }: StageGroup, next: StageGroup | undefined, roa
   });
 }
 
-function workOf({ cost: program }: StageGroup, size: StepSize): PassWork {
+function workOf({ cost: program }: TpGroup, size: StepSize): PassWork {
   const cost = program.step(size);
   const exchange = cost.all_reduce + cost.all_gather;
   const kernels = cost.gemm + cost.attention + cost.elementwise + cost.launch;

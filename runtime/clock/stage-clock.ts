@@ -21,7 +21,7 @@ import type { LaneShare } from './lanes.js';
 import type { StepItem } from '../scheduler/types.js';
 
 /** The tp group of one replica and pipeline stage. */
-export interface StageGroup {
+export interface TpGroup {
   /** Its devices, in the order of their tp ranks. */
   readonly devices: readonly number[];
   readonly cost: ProgramCost;
@@ -35,7 +35,7 @@ export interface StageGroup {
  * The lanes that a ring of the group's ranks uses, each rank sending to the next and the last to the first, with how
  * many ranks use each lane.
  */
-export function ringLanes({ devices }: StageGroup, roads: Roads): readonly LaneShare[] {
+export function ringLanes({ devices }: TpGroup, roads: Roads): readonly LaneShare[] {
   const times = new Map<number, number>();
   if (devices.length < 2) return [];
   devices.forEach((device, tp) => {
@@ -51,7 +51,7 @@ export function stageGroups(
   plan: Plan,
   routes: Routes,
   engine: EngineModel,
-): readonly (readonly StageGroup[])[] {
+): readonly (readonly TpGroup[])[] {
   const { topology } = plan;
   const at = (dp: number, pp: number): readonly number[] =>
     stage.ranks
@@ -62,7 +62,7 @@ export function stageGroups(
   const [alikeOf, kindOf] = [numbered<string>(), numbered<DeviceKind>()];
   return Array.from({ length: stage.mesh.dp }, (_, dp) => {
     const members = stage.programs.map((_program, pp) => at(dp, pp));
-    return stage.programs.map((program, pp): StageGroup => {
+    return stage.programs.map((program, pp): TpGroup => {
       const devices = members[pp]!;
       const hardware = groupHardware(topology, routes, devices, members[pp + 1]);
       const { kinds, allReduce, send } = hardware;

@@ -7,7 +7,7 @@
  * State: the run handed over last, and by how much each device is behind a step that nothing holds up.
  */
 import type { PartAt, StepPart } from '../../compiler/cost/program-cost.js';
-import type { PageMove } from './device-queue.js';
+import type { QueuedMove } from './device-queue.js';
 import type { WeightWait } from './transitions.js';
 
 /** The runs of a step that nothing holds up. Times are seconds from its beginning. */
@@ -77,7 +77,7 @@ export interface StepCourse {
   /** By device, seconds by which it was handed that run later. */
   readonly least: number[];
   /** Page moves that have come between its runs. */
-  readonly moves: Pick<PageMove, 'device' | 'start' | 'waitsUntil' | 'end'>[];
+  readonly moves: Pick<QueuedMove, 'device' | 'start' | 'waitsUntil' | 'end'>[];
 }
 
 /**

@@ -3,7 +3,7 @@
  * lanes and under the same names. Their times are known when they are added, which may be before they have come.
  */
 import { createHeap } from '../../compiler/reshard/heap.js';
-import type { Lane, Slice, TraceArgs, Tracer } from '../trace/tracer.js';
+import type { TraceLane, Slice, TraceArgs, Tracer } from '../trace/tracer.js';
 import type { TimedName } from '../trace/categories.js';
 import { createSampler, type Sampler } from './sampler.js';
 
@@ -18,7 +18,7 @@ export interface InnerSlice {
 
 /** A slice on a lane. */
 export interface TimedSlice extends InnerSlice {
-  readonly lane: Lane;
+  readonly lane: TraceLane;
   /** Slices within it that do not overlap, in order; asked for only when they are wanted, for there may be many. */
   readonly within?: () => readonly InnerSlice[];
   /** About how many slices `within` has. */
@@ -36,7 +36,7 @@ export interface CounterSample {
 /** Takes slices and counters of a simulation. */
 export interface Timeline {
   /** Whether slices of a lane are kept: others need not be made. */
-  readonly keeps: (lane: Lane) => boolean;
+  readonly keeps: (lane: TraceLane) => boolean;
   readonly add: (slice: TimedSlice) => void;
   /** A counter's values from a time on; asked for only when they are wanted. */
   readonly count: (time: number, name: string, values: () => CounterSample['values']) => void;
@@ -47,7 +47,7 @@ export interface Timeline {
 }
 
 /** @param keeps lanes that are of interest: of many devices and requests all slices are more than memory holds */
-export function createTimeline(keeps: (lane: Lane) => boolean = () => true): Timeline {
+export function createTimeline(keeps: (lane: TraceLane) => boolean = () => true): Timeline {
   const slices: TimedSlice[] = [];
   const counters = new Map<string, Sampler<CounterSample>>();
   const last = new Map<string, { readonly time: number; readonly values: () => CounterSample['values'] }>();
@@ -158,7 +158,7 @@ export function* flatSlices(timeline: Timeline): Generator<TimedName, void, unde
 
 /** A slice with some of those within it still to come. */
 interface OpenSlice {
-  readonly lane: Lane;
+  readonly lane: TraceLane;
   readonly within: readonly InnerSlice[];
   next: number;
 }

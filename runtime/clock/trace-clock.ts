@@ -10,7 +10,7 @@ import type { ActionOf, TransitionMode } from '../scheduler/types.js';
 import { deviceLane, DISK, HOST } from '../trace/tracer.js';
 import type { Slowdown } from './compute.js';
 import type { CarriedPages } from './pages.js';
-import type { StageGroup } from './stage-clock.js';
+import type { TpGroup } from './stage-clock.js';
 import type { InnerSlice, Timeline } from './timeline.js';
 import { opsOf, type WeightWait } from './transitions.js';
 import type { PortionSpan } from './weights.js';
@@ -62,7 +62,7 @@ export interface ClockTrace {
     stage: string,
     replica: number,
     pp: number,
-    group: StageGroup,
+    group: TpGroup,
     size: StepSize,
     label: StepLabel,
     time: PassedTime,
@@ -216,7 +216,7 @@ export function createClockTrace(graph: RuntimeGraph, timeline: Timeline): Clock
  */
 function partsOf(
   program: RuntimeStage['programs'][number],
-  { cost }: StageGroup,
+  { cost }: TpGroup,
   size: StepSize,
   { start, end, send, waits, slowdown }: PassedTime,
 ): readonly InnerSlice[] {

@@ -5,7 +5,7 @@
 import type { StepSize } from '../../compiler/cost/kernel-work.js';
 import type { RuntimeTransition } from '../../compiler/ir/runtime-graph.js';
 import type { ClockDevices } from './devices.js';
-import type { StageGroup } from './stage-clock.js';
+import type { TpGroup } from './stage-clock.js';
 import type { VirtualClock } from './virtual-clock.js';
 import type { DeviceWork } from './device-queue.js';
 import type { BegunMoves, ClockTransition, PortionSpan } from './weights.js';
@@ -85,7 +85,7 @@ export interface Transitions {
   ) => number;
   /** What a step that is given out now comes behind on the devices of each group: nothing as a rule. */
   readonly ahead: (
-    groups: readonly Pick<StageGroup, 'devices'>[],
+    groups: readonly Pick<TpGroup, 'devices'>[],
     residence: string,
   ) => readonly (MovesAhead | undefined)[];
   /** Calls back once all old steps are through and moves have begun: at once as a rule. */
@@ -94,7 +94,7 @@ export interface Transitions {
   readonly isComing: (ahead: MovesAhead | undefined) => boolean;
   /** How long a pass takes from `start` on that would take `pure` seconds with all weights there, on links of its own. */
   readonly passTime: (
-    group: StageGroup,
+    group: TpGroup,
     ahead: MovesAhead | undefined,
     size: StepSize,
     start: number,

@@ -29,7 +29,7 @@ import { clockPages } from './pages.js';
 import { createPasses, type Passed, type PassedStep } from './pass.js';
 import { peakMemory } from './peak-memory.js';
 import type { Simulation } from './simulation.js';
-import { attentionTiles, stageGroups, stepSize, type StageGroup } from './stage-clock.js';
+import { attentionTiles, stageGroups, stepSize, type TpGroup } from './stage-clock.js';
 import type { ClockTrace } from './trace-clock.js';
 import { stagingRoom } from './staging-room.js';
 import { createTransitions, type OnMoved } from './transitions.js';
@@ -87,9 +87,9 @@ function keepTheHost({ encode = 0, choose = 0 }: Overhead): boolean {
 
 /** Tells groups whose devices others of the same residence have as well. */
 function jointGroups(
-  stages: readonly (readonly [residence: string, groups: readonly StageGroup[]])[],
-): (group: StageGroup) => boolean {
-  const [had, joint] = [new Map<string, StageGroup>(), new Set<StageGroup>()];
+  stages: readonly (readonly [residence: string, groups: readonly TpGroup[]])[],
+): (group: TpGroup) => boolean {
+  const [had, joint] = [new Map<string, TpGroup>(), new Set<TpGroup>()];
   for (const [residence, groups] of stages)
     for (const group of groups)
       for (const device of group.devices) {
@@ -149,14 +149,14 @@ export function createWorld(
     ),
     isJoint: jointGroups([...stages].map(([stage, replicas]) => [residenceOf(stage), replicas.flat()])),
   });
-  const tallies = new Map<StageGroup, Tally>();
+  const tallies = new Map<TpGroup, Tally>();
   const bytes = { allReduce: 0, allGather: 0, send: 0, kvOut: 0, kvIn: 0, kvSpilled: 0, kvFetched: 0 };
   const moving = { count: 0, seconds: 0, bytes: 0 };
   /** Since when the next transition of a group has been announced. */
   const announced = new Map<RuntimeTransition, number>();
   let last = 0;
 
-  const tallyOf = (group: StageGroup): Tally => {
+  const tallyOf = (group: TpGroup): Tally => {
     const known = tallies.get(group);
     if (known !== undefined) return known;
     const tally = noSeconds();
@@ -168,7 +168,7 @@ export function createWorld(
   const pass = (
     { stage, replica }: ActionOf<'step'>,
     pp: number,
-    groups: readonly StageGroup[],
+    groups: readonly TpGroup[],
     step: PassedStep,
     label: StepLabel | undefined,
     done: () => void,

@@ -6,7 +6,7 @@ import type { StageResidence } from '../../compiler/ir/residences.js';
 import type { TraceWeight } from '../exec/resident-weights.js';
 import type { TransitionMode } from '../scheduler/types.js';
 import { deviceLane } from '../trace/tracer.js';
-import type { Lane } from '../trace/tracer.js';
+import type { TraceLane } from '../trace/tracer.js';
 import type { StageGround } from './open-stages.js';
 import type { PrepareOptions } from './prepare.js';
 
@@ -43,7 +43,7 @@ export function createStageSwitch(
     return { ...residences.get(to)!, devices: changing, origin: transition.origin };
   };
   const traceOn =
-    (lane: Lane, origin: Origin): TraceWeight =>
+    (lane: TraceLane, origin: Origin): TraceWeight =>
     (weight, args) =>
       tracer.begin(lane, weight, { ...args, origin });
   /** Ends the slice of what is prefetched, by device. */

@@ -12,7 +12,7 @@ import { schedulerConfig } from '../engine/scheduler-config.js';
 import { newTokensWithin, rejection } from '../scheduler/limits.js';
 import type { SchedulerConfig } from '../scheduler/types.js';
 import { createTimeline, type TimedSlice } from '../clock/timeline.js';
-import type { Lane } from '../trace/tracer.js';
+import type { TraceLane } from '../trace/tracer.js';
 import { judgeObserved, type Compiled } from './judge-observed.js';
 import { observeMoves } from './observed.js';
 
@@ -120,6 +120,6 @@ function notHeld(
 }
 
 /** The lanes that `judgeSimulated` looks at: those that have no steps, of which there are very many. */
-export function tellsOfMoves({ thread }: Lane): boolean {
+export function tellsOfMoves({ thread }: TraceLane): boolean {
   return thread !== 'queue';
 }

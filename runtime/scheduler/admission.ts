@@ -20,7 +20,7 @@ import {
   takesTurns,
   unscheduledTokens,
 } from './lanes.js';
-import { pagesFor, setBatch, setPlace } from './machine.js';
+import { pagesFor, setBatch, setState } from './machine.js';
 import type { Lane, Machine, StageState } from './machine.js';
 import { pageIn } from './moves.js';
 import { NO_PAGE, positionsFrom, tableFrom, union, withPages } from './page-table.js';
@@ -175,7 +175,7 @@ function letIn(machine: Machine, lane: Lane, sequence: Sequence, prefix: PageRun
   }
   sequence.scheduled = Math.max(sequence.computed, onDevice);
   if (stored > 0) pageIn(machine, sequence, loads);
-  else setPlace(machine, sequence, 'prefill');
+  else setState(machine, sequence, 'prefill');
 }
 
 /**

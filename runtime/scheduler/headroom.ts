@@ -29,7 +29,7 @@ function prefillNeed(machine: Machine, { pools }: PageMemory): number {
   let need = 0;
   for (const { residents } of pools)
     for (const sequence of residents)
-      if (sequence.place === 'prefill') need += pagesToCome(machine, sequence.lane!, sequence);
+      if (sequence.state === 'prefill') need += pagesToCome(machine, sequence.lane!, sequence);
   return need;
 }
 

@@ -1,6 +1,6 @@
 /** What a sequence holds, how it comes by it, and how it gives it up. */
 import { countNeed, dropNeed } from './headroom.js';
-import { setBatch, setPlace } from './machine.js';
+import { setBatch, setState } from './machine.js';
 import type { Lane, Machine, Pending, PoolReplica } from './machine.js';
 import { heldPages } from './page-table.js';
 import type { PageTable } from './page-table.js';
@@ -40,7 +40,7 @@ export function releaseDiskPages(machine: Machine, sequence: Sequence): void {
 /** The sequence is the lane's to decode from now on. */
 export function startDecode(machine: Machine, lane: Lane, sequence: Sequence): void {
   lane.running.add(sequence);
-  setPlace(machine, sequence, 'running');
+  setState(machine, sequence, 'running');
   countNeed(machine, lane, sequence);
 }
 
@@ -56,12 +56,12 @@ export function leaveLane(sequence: Sequence): void {
 
 /** Ends a sequence. Its pages are free at once, or when the last action that touches them is done. */
 export function endSequence(machine: Machine, sequence: Sequence): void {
-  const moving = ['paging_out', 'paging_in', 'spilling', 'fetching'].includes(sequence.place);
-  if (sequence.place === 'paging_in') sequence.lane!.arriving.delete(sequence);
-  if (sequence.place === 'preempted') sequence.lane!.pool.memory.leaving--;
+  const moving = ['paging_out', 'paging_in', 'spilling', 'fetching'].includes(sequence.state);
+  if (sequence.state === 'paging_in') sequence.lane!.arriving.delete(sequence);
+  if (sequence.state === 'preempted') sequence.lane!.pool.memory.leaving--;
   leaveLane(sequence);
   setBatch(sequence, undefined);
-  setPlace(machine, sequence, 'gone');
+  setState(machine, sequence, 'gone');
   if (!moving && sequence.stepsInFlight === 0) forget(machine, sequence);
 }
 
@@ -87,18 +87,18 @@ export function recompute(machine: Machine, sequence: Sequence): void {
   sequence.computed = 0;
   sequence.loaded.host = 0;
   sequence.loaded.disk = 0;
-  setPlace(machine, sequence, 'waiting');
+  setState(machine, sequence, 'waiting');
   machine.waiting.insert(sequence);
 }
 
 /** Where a sequence goes whose KV is in the host tier: back to the queue for prefill, or to that for decode. */
 export function settleOnHost(machine: Machine, sequence: Sequence): void {
   if (isHalf(sequence)) {
-    setPlace(machine, sequence, 'waiting');
+    setState(machine, sequence, 'waiting');
     machine.waiting.insert(sequence);
     machine.halves.insert(sequence);
     return;
   }
-  setPlace(machine, sequence, 'on_host');
+  setState(machine, sequence, 'on_host');
   machine.onHost.insert(sequence);
 }

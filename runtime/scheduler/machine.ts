@@ -14,7 +14,7 @@ import { createPageList, createPageShare } from './pages.js';
 import type { PageKey, PageList } from './pages.js';
 import type { LastPrefix } from './prefix.js';
 import { createArrivalQueue } from './sequences.js';
-import type { ArrivalQueue, Place, Sequence } from './sequences.js';
+import type { ArrivalQueue, SequenceState, Sequence } from './sequences.js';
 import type { Action, SchedulerConfig, SchedulerStage, StepItem, TransitionMode } from './types.js';
 
 export interface PoolReplica {
@@ -48,7 +48,8 @@ export interface Pipeline {
   depth: number;
 }
 
-export interface Group {
+/** Devices, and the stages that take turns on them. */
+export interface DeviceGroup {
   readonly name: string;
   readonly stages: readonly StageState[];
   active: SchedulerStage;
@@ -79,7 +80,7 @@ export interface StageState extends DecodeStage {
   readonly config: SchedulerStage;
   readonly prefills: boolean;
   readonly decodes: boolean;
-  readonly group: Group;
+  readonly group: DeviceGroup;
   readonly lanes: readonly Lane[];
 }
 
@@ -115,7 +116,7 @@ export type Pending =
   /** `frees`: host pages that it was to free when it began. */
   | { readonly kind: 'spill'; readonly sequence: Sequence; readonly frees: number }
   | { readonly kind: 'fetch'; readonly sequence: Sequence; readonly keys: readonly PageKey[] }
-  | { readonly kind: 'switch'; readonly group: Group; readonly to: StageState };
+  | { readonly kind: 'switch'; readonly group: DeviceGroup; readonly to: StageState };
 
 export interface Machine {
   readonly config: SchedulerConfig;
@@ -126,7 +127,7 @@ export interface Machine {
   readonly prefillers: readonly Lane[];
   /** Whether there is anything to switch. */
   readonly hasTurns: boolean;
-  readonly groups: readonly Group[];
+  readonly groups: readonly DeviceGroup[];
   readonly pools: readonly PoolReplica[];
   readonly host: PageList;
   readonly disk: PageList;
@@ -147,12 +148,12 @@ export interface Machine {
   readonly onDisk: ArrivalQueue;
   /** Those of `waiting` that hold KV in the host tier. */
   readonly halves: ArrivalQueue;
-  readonly counts: Record<Place, number>;
+  readonly counts: Record<SequenceState, number>;
   readonly pending: InFlight<Pending>;
   /** Actions found and not yet returned. */
   readonly out: Action[];
   /**
-   * Changes of place, prompts moved on, decisions to switch, and steps but for those that let nothing else start
+   * Changes of state, prompts moved on, decisions to switch, and steps but for those that let nothing else start
    * (see `steps.ts`): what to start next must then be asked anew.
    */
   changes: number;
@@ -281,9 +282,9 @@ function createPools(config: SchedulerConfig): PoolReplica[] {
 function createStages(
   config: SchedulerConfig,
   pools: readonly PoolReplica[],
-): { stages: StageState[]; groups: Group[] } {
+): { stages: StageState[]; groups: DeviceGroup[] } {
   const stages: StageState[] = [];
-  const groups: Group[] = [];
+  const groups: DeviceGroup[] = [];
   const membersOf = new Map<string, StageState[]>();
   const pipelines = new Map<string, Pipeline>();
   for (const name of config.flow) {
@@ -336,7 +337,11 @@ function createStages(
 }
 
 /** The group of devices on which a stage is from the start, and which `stages` share. */
-function newGroup(first: SchedulerStage, stages: readonly StageState[], transitions: TransitionMode): Group {
+function newGroup(
+  first: SchedulerStage,
+  stages: readonly StageState[],
+  transitions: TransitionMode,
+): DeviceGroup {
   return {
     name: first.group,
     stages,
@@ -370,11 +375,11 @@ export function pagesFor(machine: Machine, tokens: number): number {
   return Math.ceil(tokens / machine.config.pageTokens);
 }
 
-/** Moves a sequence from one place of its life to another. */
-export function setPlace(machine: Machine, sequence: Sequence, place: Place): void {
-  machine.counts[sequence.place]--;
-  machine.counts[place]++;
-  sequence.place = place;
+/** Moves a sequence from one state of its life to another. */
+export function setState(machine: Machine, sequence: Sequence, state: SequenceState): void {
+  machine.counts[sequence.state]--;
+  machine.counts[state]++;
+  sequence.state = state;
   sequence.stay++;
   machine.changes++;
 }

@@ -12,7 +12,7 @@ import {
   startDecode,
 } from './holding.js';
 import { nextIn, type Incoming } from './incoming.js';
-import { setBatch, setPlace } from './machine.js';
+import { setBatch, setState } from './machine.js';
 import type { Machine, PoolReplica } from './machine.js';
 import {
   heldPages,
@@ -46,7 +46,7 @@ export function finishPrefill(machine: Machine, sequence: Sequence): void {
   const { local } = sequence.lane!;
   leaveLane(sequence);
   if (local === undefined) {
-    setPlace(machine, sequence, 'prefilled');
+    setState(machine, sequence, 'prefilled');
     machine.prefilled.insert(sequence);
     return;
   }
@@ -134,7 +134,7 @@ function movedPages(
 function pageOut(machine: Machine, sequence: Sequence): void {
   const { pool } = sequence.lane!;
   const positions = positionsToLeave(machine, sequence);
-  setPlace(machine, sequence, 'paging_out');
+  setState(machine, sequence, 'paging_out');
   if (positions.length === 0) {
     finishPageOut(machine, sequence, pool, []);
     return;
@@ -157,7 +157,7 @@ export function finishPageOut(
   releaseDevicePages(sequence, pool);
   sequence.lane = undefined;
   sequence.storedBy = pool;
-  if (sequence.place === 'gone') forget(machine, sequence);
+  if (sequence.state === 'gone') forget(machine, sequence);
   else settleOnHost(machine, sequence);
 }
 
@@ -201,7 +201,7 @@ function isOnItsWay({ missing }: PagesIn, { sequence, lane }: Incoming): boolean
 /** Loads host pages of a sequence into the device pages it holds, those at `positions`. */
 export function pageIn(machine: Machine, sequence: Sequence, positions: readonly number[]): void {
   const { pool } = sequence.lane!;
-  setPlace(machine, sequence, 'paging_in');
+  setState(machine, sequence, 'paging_in');
   if (positions.length === 0) {
     finishPageIn(machine, sequence, []);
     return;
@@ -216,7 +216,7 @@ export function finishPageIn(machine: Machine, sequence: Sequence, keys: readonl
   const { pool } = sequence.lane!;
   for (const key of keys) pool.pages.awaited.delete(key);
   publishLoaded(machine, sequence, pool, sequence.computed);
-  if (sequence.place === 'gone') {
+  if (sequence.state === 'gone') {
     forget(machine, sequence);
     return;
   }
@@ -225,7 +225,7 @@ export function finishPageIn(machine: Machine, sequence: Sequence, keys: readonl
     // Where prefill hands over through the host tier, pages are held for that.
     if (lane.local === undefined) keepToHandOver(machine, sequence);
     else releaseHostPages(machine, sequence);
-    setPlace(machine, sequence, 'prefill');
+    setState(machine, sequence, 'prefill');
     return;
   }
   releaseHostPages(machine, sequence);

@@ -28,7 +28,7 @@ import { startAction } from './holding.js';
 import { hostPagesNeeded, unscheduledTokens } from './lanes.js';
 import { canPageIn } from './incoming.js';
 import { isResident } from './machine.js';
-import type { Group, Machine, StageState } from './machine.js';
+import type { DeviceGroup, Machine, StageState } from './machine.js';
 import { heldPages } from './page-table.js';
 import type { PageList } from './pages.js';
 import { takesSpills } from './tiers.js';
@@ -82,12 +82,12 @@ export function announceSwitches(machine: Machine): void {
   }
 }
 
-export function finishSwitch(group: Group, to: StageState): void {
+export function finishSwitch(group: DeviceGroup, to: StageState): void {
   group.active = to.config;
   group.switching = false;
 }
 
-function residentOf(group: Group): StageState[] {
+function residentOf(group: DeviceGroup): StageState[] {
   return group.stages.filter(isResident);
 }
 
@@ -95,7 +95,7 @@ function hasBegunPrompts(stage: StageState): boolean {
   return stage.lanes.some((lane) => unscheduledTokens(lane) > 0);
 }
 
-function chooseStage(machine: Machine, group: Group): StageState | undefined {
+function chooseStage(machine: Machine, group: DeviceGroup): StageState | undefined {
   const others = group.stages.filter((stage) => !isResident(stage));
   if (others.length === 0) return undefined;
   if (group.steps > 0) {
@@ -134,7 +134,7 @@ function promptsFetched(machine: Machine): number {
   if (machine.counts.fetching === 0) return 0;
   return machine.pending
     .values()
-    .filter((each) => each.kind === 'fetch' && each.sequence.place === 'fetching' && isHalf(each.sequence))
+    .filter((each) => each.kind === 'fetch' && each.sequence.state === 'fetching' && isHalf(each.sequence))
     .length;
 }
 
@@ -148,7 +148,7 @@ function mayGoOn(machine: Machine, stage: StageState): boolean {
 }
 
 /** Evaluates a rule's condition for a group of devices. */
-export function holds(machine: Machine, group: Group, condition: Condition): boolean {
+export function holds(machine: Machine, group: DeviceGroup, condition: Condition): boolean {
   switch (condition.kind) {
     case 'and':
       return holds(machine, group, condition.left) && holds(machine, group, condition.right);
@@ -182,7 +182,7 @@ function tiersTo(machine: Machine, tier: string): readonly PageList[] {
   return [machine.host, ...(takesSpills(machine) ? [machine.disk] : [])];
 }
 
-function storesOf(machine: Machine, group: Group, tier: string): readonly PageList[] {
+function storesOf(machine: Machine, group: DeviceGroup, tier: string): readonly PageList[] {
   const tiers = tiersTo(machine, tier);
   if (tiers.length > 0) return tiers;
   const pools = new Set(residentOf(group).flatMap((stage) => stage.lanes.map((lane) => lane.pool.pages)));
@@ -195,7 +195,7 @@ function usedFraction({ disk, diskRoom }: Machine, stores: readonly PageList[]):
   return total === 0 ? 0 : used / total;
 }
 
-function isFull(machine: Machine, group: Group, tier: string): boolean {
+function isFull(machine: Machine, group: DeviceGroup, tier: string): boolean {
   const stores = storesOf(machine, group, tier);
   const waiting = machine.waiting.peek();
   if (waiting === undefined) return stores.every((store) => store.free() === 0);
@@ -215,8 +215,8 @@ function fillsDisk(machine: Machine): boolean {
   if (machine.counts.fetching > 0) return true;
   return machine.pools.some(({ residents }) =>
     [...residents].some(
-      ({ place, hostPages }) =>
-        (place === 'prefill' || place === 'prefilled' || place === 'paging_out') &&
+      ({ state, hostPages }) =>
+        (state === 'prefill' || state === 'prefilled' || state === 'paging_out') &&
         hostPages.length > 0 &&
         heldPages(hostPages).length <= machine.disk.free(),
     ),
@@ -228,7 +228,7 @@ function isDraining(machine: Machine): boolean {
   if (machine.counts.paging_in + machine.counts.spilling > 0) return true;
   for (const { residents } of machine.pools) {
     for (const sequence of residents) {
-      const comesIn = sequence.hostPages.length > 0 && sequence.place !== 'gone';
+      const comesIn = sequence.hostPages.length > 0 && sequence.state !== 'gone';
       if (comesIn && machine.decoders.some((lane) => canPageIn(machine, lane, sequence))) return true;
     }
   }

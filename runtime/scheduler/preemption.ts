@@ -7,7 +7,7 @@ import { pagesSeen } from '../../compiler/model/kv-window.js';
 import { paysToLoad } from './costs.js';
 import { countNeed } from './headroom.js';
 import { leaveLane, recompute } from './holding.js';
-import { pagesFor, setBatch, setPlace } from './machine.js';
+import { pagesFor, setBatch, setState } from './machine.js';
 import type { Machine, PoolReplica } from './machine.js';
 import { startPageOuts } from './moves.js';
 import type { Sequence } from './sequences.js';
@@ -24,10 +24,10 @@ export function growTo(machine: Machine, sequence: Sequence, tokens: number): bo
     const page = pool.pages.take(1);
     if (page !== undefined) {
       sequence.pages = sequence.pages.concat(page);
-      if (sequence.place === 'running') countNeed(machine, lane, sequence);
+      if (sequence.state === 'running') countNeed(machine, lane, sequence);
       continue;
     }
-    if (pool.memory.leaving > 0 || (sequence.place === 'running' && isLent(pool))) return false;
+    if (pool.memory.leaving > 0 || (sequence.state === 'running' && isLent(pool))) return false;
     const victim = youngestIdle(pool);
     if (victim === undefined || victim.order <= sequence.order) return false;
     preempt(machine, victim, pool);
@@ -43,8 +43,8 @@ function isLent(pool: PoolReplica): boolean {
 function youngestIdle({ residents }: PoolReplica): Sequence | undefined {
   let youngest: Sequence | undefined;
   for (const sequence of residents) {
-    const { place, stepsInFlight, order } = sequence;
-    const idle = (place === 'running' || place === 'prefill') && stepsInFlight === 0;
+    const { state, stepsInFlight, order } = sequence;
+    const idle = (state === 'running' || state === 'prefill') && stepsInFlight === 0;
     if (idle && (youngest === undefined || order > youngest.order)) youngest = sequence;
   }
   return youngest;
@@ -62,7 +62,7 @@ export function preempt(machine: Machine, victim: Sequence, pool: PoolReplica): 
   leaveLane(victim);
   setBatch(victim, undefined);
   pool.memory.leaving++;
-  setPlace(machine, victim, 'preempted');
+  setState(machine, victim, 'preempted');
   machine.preempted.insert(victim);
   startPageOuts(machine);
 }

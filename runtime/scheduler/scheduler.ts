@@ -111,7 +111,7 @@ function apply(machine: Machine, event: SchedulerEvent): void {
       return;
     case 'cancel': {
       const sequence = machine.sequences.get(event.sequence);
-      if (sequence === undefined || sequence.place === 'gone') return;
+      if (sequence === undefined || sequence.state === 'gone') return;
       machine.cancelled++;
       endSequence(machine, sequence);
       return;
@@ -195,7 +195,7 @@ function finishStep(
     sequence.stepsInFlight--;
     sequence.computed = Math.max(sequence.computed, start + count);
     finishFilling(machine, step.lane.pool, sequence, start, start + count);
-    if (sequence.place === 'gone') {
+    if (sequence.state === 'gone') {
       if (sequence.stepsInFlight === 0) forget(machine, sequence);
       continue;
     }
@@ -206,7 +206,7 @@ function finishStep(
     if (finished || sequence.generated >= sequence.maxNewTokens) {
       machine.finished++;
       endSequence(machine, sequence);
-    } else if (sequence.place === 'prefill') finishPrefill(machine, sequence);
+    } else if (sequence.state === 'prefill') finishPrefill(machine, sequence);
     else countNeed(machine, step.lane, sequence);
   }
 }

@@ -19,7 +19,8 @@ import type { PageTable } from './page-table.js';
 import type { PageKey } from './pages.js';
 import type { SchedulerRequest } from './types.js';
 
-export type Place =
+/** How far a sequence is in its life, see above. */
+export type SequenceState =
   | 'waiting'
   | 'prefill'
   | 'prefilled'
@@ -43,8 +44,8 @@ export interface Sequence {
   readonly keys: readonly PageKey[];
   /** Tokens of its prompt that others may have too, from the first on. */
   readonly promptIds: readonly number[];
-  place: Place;
-  /** How often it changed places: tells a queue which of its entries are out of date. */
+  state: SequenceState;
+  /** How often it changed its state: tells a queue which of its entries are out of date. */
   stay: number;
   /** The stay in which its load was found not to pay. */
   passedOver: number;
@@ -85,7 +86,7 @@ export function createSequence(request: SchedulerRequest, order: number): Sequen
     maxNewTokens: request.maxNewTokens,
     keys: request.pageKeys ?? [],
     promptIds: request.promptIds ?? [],
-    place: 'waiting',
+    state: 'waiting',
     stay: 0,
     passedOver: -1,
     generated: 0,
@@ -121,7 +122,7 @@ export function isHalf(sequence: Sequence): boolean {
   return sequence.computed < sequence.target;
 }
 
-/** Sequences that entered a place; those that left it meanwhile are forgotten. */
+/** Sequences that entered a state; those that left it meanwhile are forgotten. */
 export interface ArrivalQueue {
   /** The oldest. */
   peek(): Sequence | undefined;
@@ -132,7 +133,7 @@ export interface ArrivalQueue {
   forwards(): Iterable<Sequence>;
   /** All, the youngest first. */
   backwards(): Iterator<Sequence, undefined>;
-  /** To be called after the sequence has entered its place. */
+  /** To be called after the sequence has entered its state. */
   insert(sequence: Sequence): void;
 }
 

@@ -52,7 +52,7 @@ function hasPrompts(machine: Machine, lane: Lane): boolean {
   if (!lane.stage.prefills) return false;
   const waiting = machine.waiting.peek();
   if (waiting !== undefined && canPlace(machine, lane, waiting)) return true;
-  return lane.prefilling.some(({ place, scheduled, target }) => place === 'prefill' && scheduled < target);
+  return lane.prefilling.some(({ state, scheduled, target }) => state === 'prefill' && scheduled < target);
 }
 
 function startStep(machine: Machine, stage: StageState, lane: Lane): boolean {
@@ -129,7 +129,7 @@ function addDecodeRows(machine: Machine, lane: Lane, batch: Batch): void {
   if (size * depth < lane.running.size) lane.stage.reachedBatch = true;
   for (const sequence of idleOf(lane)) {
     if (batch.items.length >= size) return;
-    if (sequence.place !== 'running' || !growTo(machine, sequence, knownTokens(sequence))) continue;
+    if (sequence.state !== 'running' || !growTo(machine, sequence, knownTokens(sequence))) continue;
     addRow(machine, batch, sequence, 1, true);
   }
 }
@@ -185,7 +185,7 @@ function addPrefillRows(machine: Machine, lane: Lane, batch: Batch): void {
       lane.stage.reachedBatch = true;
       break;
     }
-    if (sequence.scheduled === sequence.target || sequence.place !== 'prefill') continue;
+    if (sequence.scheduled === sequence.target || sequence.state !== 'prefill') continue;
     skipFilled(machine, lane, sequence);
     if (!takePagesAhead(machine, lane, sequence)) {
       if (items.length === 0) giveWay(machine, lane, sequence);

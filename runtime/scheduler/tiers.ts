@@ -22,7 +22,7 @@ import {
   startAction,
 } from './holding.js';
 import { hostPagesNeeded, openLanes, takesTurns } from './lanes.js';
-import { isResident, pagesFor, setPlace } from './machine.js';
+import { isResident, pagesFor, setState } from './machine.js';
 import type { Machine } from './machine.js';
 import type { PageKey, PageList } from './pages.js';
 import { heldPages, heldPositions, NO_PAGE, pagesAt, withPages } from './page-table.js';
@@ -87,7 +87,7 @@ function spillYoungest(machine: Machine, stays: (sequence: Sequence) => boolean)
   const claimed = claimPages(machine.disk, found);
   if (claimed === undefined) return false;
   sequence.diskPages = withPages([], held, claimed);
-  setPlace(machine, sequence, 'spilling');
+  setState(machine, sequence, 'spilling');
   const positions = held.filter((_, i) => found[i] === NO_PAGE);
   if (positions.length === 0) {
     finishSpill(machine, sequence, false);
@@ -119,7 +119,7 @@ function youngestToSpill(machine: Machine, stays: (sequence: Sequence) => boolea
   return undefined;
 }
 
-/** Counts a sequence that does not pay once for every place it is in. */
+/** Counts a sequence that does not pay once for every state that it comes into. */
 function paysFromDisk(machine: Machine, sequence: Sequence): boolean {
   const pages = Math.max(heldPages(sequence.hostPages).length, heldPages(sequence.diskPages).length);
   if (paysToLoad(machine.costs, 'disk', pages, sequence.computed)) return true;
@@ -151,7 +151,7 @@ export function finishSpill(machine: Machine, sequence: Sequence, failed: boolea
     machine.diskRefused = true;
     machine.diskRoom = diskPagesHeld(machine);
   } else machine.diskRoom = Math.max(machine.diskRoom, diskPagesHeld(machine));
-  if (sequence.place === 'gone') {
+  if (sequence.state === 'gone') {
     forget(machine, sequence);
     return;
   }
@@ -162,11 +162,11 @@ export function finishSpill(machine: Machine, sequence: Sequence, failed: boolea
   publishPages(machine, sequence, machine.disk, sequence.diskPages, sequence.computed);
   releaseHostPages(machine, sequence);
   if (isHalf(sequence)) {
-    setPlace(machine, sequence, 'waiting');
+    setState(machine, sequence, 'waiting');
     machine.waiting.insert(sequence);
     return;
   }
-  setPlace(machine, sequence, 'on_disk');
+  setState(machine, sequence, 'on_disk');
   machine.onDisk.insert(sequence);
 }
 
@@ -240,7 +240,7 @@ export function fetchPages(machine: Machine, sequence: Sequence): boolean {
   const claimed = claimPages(machine.host, found);
   if (claimed === undefined) return false;
   sequence.hostPages = withPages([], held, claimed);
-  setPlace(machine, sequence, 'fetching');
+  setState(machine, sequence, 'fetching');
   const positions = held.filter((_, i) => found[i] === NO_PAGE);
   if (positions.length === 0) {
     finishFetch(machine, sequence, [], false);
@@ -272,7 +272,7 @@ export function finishFetch(
     for (const page of heldPages(sequence.diskPages)) machine.disk.withdraw(page);
   } else publishPages(machine, sequence, machine.host, sequence.hostPages, sequence.computed);
   releaseDiskPages(machine, sequence);
-  if (sequence.place === 'gone') forget(machine, sequence);
+  if (sequence.state === 'gone') forget(machine, sequence);
   else if (failed) recompute(machine, sequence);
   else settleOnHost(machine, sequence);
 }

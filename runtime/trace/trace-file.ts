@@ -9,7 +9,7 @@ import { closeSync, openSync, writeFileSync } from 'node:fs';
 import type { Origin } from '../../compiler/diagnostics/diagnostic.js';
 import { RuntimeFailure } from '../failure.js';
 import { systemReason } from '../system-reason.js';
-import { THREADS, type Lane, type Slice, type TraceArgs, type Tracer } from './tracer.js';
+import { THREADS, type TraceLane, type Slice, type TraceArgs, type Tracer } from './tracer.js';
 
 /** A tracer that writes to a file. */
 export interface TraceFile extends Tracer {
@@ -110,7 +110,7 @@ export function openTraceFile(path: string, options: TraceFileOptions): TraceFil
     return made;
   };
   /** A row of the lane with nothing on it. */
-  const freeRow = ({ process, thread }: Lane): Row => {
+  const freeRow = ({ process, thread }: TraceLane): Row => {
     const { pid, lanes } = processOf(process);
     const rows = lanes.get(thread) ?? [];
     lanes.set(thread, rows);

@@ -5,9 +5,9 @@
 import type { Origin } from '../../compiler/diagnostics/diagnostic.js';
 
 /**
- * A row of the timeline: as its process a device (by its path), the host or the disk, as its thread what is done there.
+ * A lane of the timeline: as its process a device (by its path), the host or the disk, as its thread what is done there.
  */
-export interface Lane {
+export interface TraceLane {
   readonly process: string;
   readonly thread: string;
 }
@@ -32,7 +32,7 @@ export interface Tracer {
    */
   readonly apart?: boolean;
   /** Begins a slice; slices of a lane that overlap are shown in rows of their own. */
-  readonly begin: (lane: Lane, name: string, args?: TraceArgs) => Slice;
+  readonly begin: (lane: TraceLane, name: string, args?: TraceArgs) => Slice;
   /** A counter's values from now on. They are asked for only when they are wanted. */
   readonly counter: (name: string, values: () => Readonly<Record<string, number>>) => void;
 }
@@ -55,7 +55,7 @@ export function together(slices: readonly Slice[]): Slice {
 }
 
 /** Does something at once, as a slice. */
-export function traced<T>(tracer: Tracer, lane: Lane, name: string, what: () => T, args?: TraceArgs): T {
+export function traced<T>(tracer: Tracer, lane: TraceLane, name: string, what: () => T, args?: TraceArgs): T {
   const slice = tracer.begin(lane, name, args);
   try {
     return what();
@@ -72,14 +72,14 @@ export const HOST = {
   encode: { process: 'host', thread: 'encode' },
   sample: { process: 'host', thread: 'sample' },
   transitions: { process: 'host', thread: 'transitions' },
-} satisfies Record<string, Lane>;
+} satisfies Record<string, TraceLane>;
 
 /** Lanes of the disk: when KV goes over its link, weights and KV. */
 export const DISK = {
   link: { process: 'disk', thread: 'link' },
   read: { process: 'disk', thread: 'read' },
   write: { process: 'disk', thread: 'write' },
-} satisfies Record<string, Lane>;
+} satisfies Record<string, TraceLane>;
 
 const DEVICE_THREADS = ['queue', 'link', 'copy', 'weights'] as const;
 
@@ -87,12 +87,12 @@ const DEVICE_THREADS = ['queue', 'link', 'copy', 'weights'] as const;
  * Lanes of a device: its kernels, when KV and weights brought near go over its link, its KV moves, its weight moves. Moves
  * last from when they are asked for. Only simulations know what is on a link when.
  */
-export function deviceLane(path: string, thread: (typeof DEVICE_THREADS)[number]): Lane {
+export function deviceLane(path: string, thread: (typeof DEVICE_THREADS)[number]): TraceLane {
   return { process: path, thread };
 }
 
 /** Threads in the order in which a timeline shows those of a process, whichever has something to show first. */
 export const THREADS: readonly string[] = [
   ...DEVICE_THREADS,
-  ...[HOST, DISK].flatMap((lanes) => Object.values<Lane>(lanes).map(({ thread }) => thread)),
+  ...[HOST, DISK].flatMap((lanes) => Object.values<TraceLane>(lanes).map(({ thread }) => thread)),
 ];

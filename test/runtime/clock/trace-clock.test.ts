@@ -8,7 +8,7 @@ import type { DeviceKind, Mesh, Plan } from '../../../compiler/plan/plan.js';
 import { routesOf } from '../../../compiler/plan/routes.js';
 import { simulate } from '../../../runtime/clock/simulate.js';
 import type { DeviceTime, SimulatedRequest } from '../../../runtime/clock/simulation.js';
-import { stageGroups, stepSize, type StageGroup } from '../../../runtime/clock/stage-clock.js';
+import { stageGroups, stepSize, type TpGroup } from '../../../runtime/clock/stage-clock.js';
 import { createTimeline, flatSlices } from '../../../runtime/clock/timeline.js';
 import { createClockTrace } from '../../../runtime/clock/trace-clock.js';
 import type { TransitionMode } from '../../../runtime/scheduler/types.js';
@@ -123,7 +123,7 @@ it('shows a wait for weights as long as it was, behind exchanges that took longe
   const plan = makePlan({ stages: [{ name: 'serve', mesh: { tp: 2 } }] });
   const { runtime: graph } = compilePlan(plan);
   const [stage] = graph.stages;
-  const [[group]] = stageGroups(stage!, plan, routesOf(plan.topology), FULCRUM_ENGINE) as [[StageGroup]];
+  const [[group]] = stageGroups(stage!, plan, routesOf(plan.topology), FULCRUM_ENGINE) as [[TpGroup]];
   const size = stepSize(
     [{ sequence: 0, start: 0, count: 8, sample: true, firstPage: 0, pages: [] }],
     plan.kv.pageTokens,

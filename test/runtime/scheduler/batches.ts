@@ -95,7 +95,7 @@ function checkLane(machine: Machine, lane: Lane): void {
   const isAwaited = beside.some(
     ({ prefilling }) =>
       machine.counts.waiting > 0 ||
-      prefilling.some(({ place, scheduled, target }) => place === 'prefill' && scheduled < target),
+      prefilling.some(({ state, scheduled, target }) => state === 'prefill' && scheduled < target),
   );
   if (isAwaited) return;
   for (const sequence of idle(lane)) {
@@ -130,9 +130,9 @@ function hasRoom(machine: Machine, { pool }: Lane, sequence: Sequence): boolean 
 
 function growth(machine: Machine, { memory }: PoolReplica): number {
   const residents = memory.pools.flatMap(({ residents }) => [...residents]);
-  const running = residents.filter(({ place }) => place === 'running');
+  const running = residents.filter(({ state }) => state === 'running');
   const lacking = running.filter((sequence) => !reachesNext(machine, sequence)).length;
-  const prompts = residents.filter(({ place }) => place === 'prefill');
+  const prompts = residents.filter(({ state }) => state === 'prefill');
   const toCome = prompts.reduce((sum, sequence) => sum + promptGrowth(machine, sequence), 0);
   return lacking + Math.ceil((running.length - lacking) / 4) + toCome;
 }

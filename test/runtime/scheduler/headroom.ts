@@ -20,9 +20,9 @@ export function checkHeadroom(machine: Machine): void {
 
 function needOf(machine: Machine, sequence: Sequence): number {
   const { pageTokens, window } = machine.config;
-  const { place, pages, promptTokens, generated, maxNewTokens, computed } = sequence;
-  if (place === 'prefill') return pagesToCome(machine, sequence.lane!, sequence);
-  if (place !== 'running') return 0;
+  const { state, pages, promptTokens, generated, maxNewTokens, computed } = sequence;
+  if (state === 'prefill') return pagesToCome(machine, sequence.lane!, sequence);
+  if (state !== 'running') return 0;
   if (pages.length * pageTokens < promptTokens + generated) return 1;
   const last = Math.ceil((promptTokens + maxNewTokens - 1) / pageTokens);
   // A row and what it sees lie in at most so many, from the first that the next row sees on.
