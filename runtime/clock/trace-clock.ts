@@ -34,6 +34,17 @@ export interface PassedTime extends Span {
   readonly slowdown: Slowdown & { readonly exchanges: number };
 }
 
+/** A step that has passed a tp group: that of a replica of `stage` at a place in its pipeline. */
+interface TracedPass {
+  readonly stage: string;
+  readonly replica: number;
+  readonly pp: number;
+  readonly group: TpGroup;
+  readonly size: StepSize;
+  readonly label: StepLabel;
+  readonly time: PassedTime;
+}
+
 /** Told by the clock executor of what it does; each function adds to the timeline. */
 export interface ClockTrace {
   /** `beginning`: tokens of the prompt as far as others may have them too. */
@@ -48,7 +59,10 @@ export interface ClockTrace {
   readonly reject: (request: number, time: number) => void;
   /** The values of counters from a time on. */
   readonly count: (time: number, state: SchedulerState) => void;
-  /** The label of a step; `prefill` of its rows are no decode rows, `requests` are those whose path leads through it, `reused` the tokens found before its rows. */
+  /**
+   * The label of a step; `prefill` of its rows are no decode rows, `requests` are those whose path leads through it,
+   * `reused` the tokens found before its rows.
+   */
   readonly label: (
     action: ActionOf<'step'>,
     prefill: number,
@@ -58,15 +72,7 @@ export interface ClockTrace {
   /** The host prepares a step. */
   readonly encode: (action: ActionOf<'step'>, span: Span) => void;
   /** A step passes a tp group. */
-  readonly pass: (
-    stage: string,
-    replica: number,
-    pp: number,
-    group: TpGroup,
-    size: StepSize,
-    label: StepLabel,
-    time: PassedTime,
-  ) => void;
+  readonly pass: (pass: TracedPass) => void;
   /** A device is done with its part of a page move. */
   readonly pages: (
     action: ActionOf<'page_out' | 'page_in'>,
@@ -76,7 +82,10 @@ export interface ClockTrace {
   ) => void;
   /** Pages on their way over the link of a device. */
   readonly carried: (carried: CarriedPages) => void;
-  /** Pages move between the host tier and the disk tier. `span`: from when it is asked for; `carried`: when it goes over the link of the disk. */
+  /**
+   * Pages move between the host tier and the disk tier. `span`: from when it is asked for; `carried`: when it goes over
+   * the link of the disk.
+   */
   readonly spill: (action: ActionOf<'spill' | 'fetch'>, span: Span, carried: Span, bytes: number) => void;
   /** What a device brings near for a transition, on its way over its link. */
   readonly staged: (transition: RuntimeTransition, device: number, span: Span, bytes: number) => void;
@@ -128,7 +137,7 @@ export function createClockTrace(graph: RuntimeGraph, timeline: Timeline): Clock
       labelOf(action, stages.get(action.stage)!, prefill, requests, reused),
     encode: ({ id: step, stage }, span) =>
       add({ lane: HOST.encode, name: 'encode', ...span, args: { step, origin: stages.get(stage)!.origin } }),
-    pass(stage, replica, pp, group, size, label, time) {
+    pass({ stage, replica, pp, group, size, label, time }) {
       const { mesh, programs } = stages.get(stage)!;
       const program = programs[pp]!;
       const choosing = group.cost.choosing(size) * time.slowdown.host;

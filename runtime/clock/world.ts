@@ -164,25 +164,13 @@ export function createWorld(
     return tally;
   };
 
-  /** Runs one group's part of a step once it is ready there. */
-  const pass = (
-    { stage, replica }: ActionOf<'step'>,
-    pp: number,
-    groups: readonly TpGroup[],
-    step: PassedStep,
-    label: StepLabel | undefined,
-    done: () => void,
-  ): void => {
-    const group = groups[pp]!;
-    passes.run({ group, next: groups[pp + 1], ahead: step.ahead[pp], step }, done, (passed) => {
-      count(tallyOf(group), passed);
-      const { traffic } = passed;
-      const ranks = group.devices.length;
-      bytes.allReduce += traffic.allReduce * ranks;
-      bytes.allGather += traffic.allGather * ranks;
-      bytes.send += traffic.send * ranks;
-      if (label !== undefined) trace?.pass(stage, replica, pp, group, step.size, label, passed.time);
-    });
+  const countPass = (group: TpGroup, passed: Passed): void => {
+    count(tallyOf(group), passed);
+    const { traffic } = passed;
+    const ranks = group.devices.length;
+    bytes.allReduce += traffic.allReduce * ranks;
+    bytes.allGather += traffic.allGather * ranks;
+    bytes.send += traffic.send * ranks;
   };
 
   const transitionOf = (from: string, to: string): RuntimeTransition => {
@@ -197,17 +185,28 @@ export function createWorld(
       const { stage, replica, items } = action;
       const groups = stages.get(stage)![replica]!;
       const ahead = transitions.ahead(groups, residenceOf(stage));
-      const passed = { size: stepSize(items, graph.kv.pageTokens, attention), ahead, works: [] };
+      const size = stepSize(items, graph.kv.pageTokens, attention);
+      const step: PassedStep = { size, ahead, works: [] };
       const host = hostOf(stage, replica);
       const start = Math.max(clock.now(), host.prepared);
       const end = prepare(host, start, overhead.step, overhead.request * items.length);
       trace?.encode(action, { start, end });
       for (const group of groups) devices.enter(group.devices);
+      /** Runs the part of the group at a place in the pipeline once the step is ready there, and so on to the last. */
       const relay = (pp: number): void => {
-        if (pp === groups.length) {
+        const group = groups[pp];
+        if (group === undefined) {
           last = clock.now();
           done();
-        } else pass(action, pp, groups, passed, label, () => relay(pp + 1));
+          return;
+        }
+        const pass = { group, next: groups[pp + 1], ahead: ahead[pp], step };
+        const onPassed = (passed: Passed): void => {
+          countPass(group, passed);
+          const { time } = passed;
+          if (label !== undefined) trace?.pass({ stage, replica, pp, group, size, label, time });
+        };
+        passes.run(pass, () => relay(pp + 1), onPassed);
       };
       // Page moves that are asked for at the same moment have nothing to prepare.
       clock.behind(end, () => relay(0));

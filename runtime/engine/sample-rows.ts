@@ -51,14 +51,21 @@ function wantsLogprobs({ request }: SampledSequence): boolean {
   return request.sampling.logprobs || request.sampling.topLogprobs > 0;
 }
 
+/** A step of which tokens are read. */
+interface SampledStep {
+  readonly stage: RuntimeStage;
+  readonly args: StepArgs;
+  /** By sampled row the sequence that gets its token. */
+  readonly sampled: readonly SampledSequence[];
+  /** What the host takes for it is counted here. */
+  readonly host: HostTime;
+  readonly tracer: Tracer;
+}
+
 /** Reads what the sample kernels of the last pipeline stage report and turns it into one token per sampled row. */
 export async function readTokens(
-  stage: RuntimeStage,
   ranks: readonly Rank[],
-  args: StepArgs,
-  sampling: readonly SampledSequence[],
-  host: HostTime,
-  tracer: Tracer,
+  { stage, args, sampled, host, tracer }: SampledStep,
 ): Promise<readonly GeneratedToken[]> {
   const rows = args.sampleCount;
   if (rows === 0) return [];
@@ -93,7 +100,7 @@ export async function readTokens(
   };
   const choosing = tracer.begin(HOST.sample, 'sample', { rows, origin: stage.origin });
   const chosen = await Promise.all(
-    sampling.map(async (sequence, row) => {
+    sampled.map(async (sequence, row) => {
       const { request, tokens, adjuster } = sequence;
       const isPlain = adjuster === undefined && request.constraint === undefined;
       const plain =

@@ -40,8 +40,9 @@ export async function runStep(action: ActionOf<'step'>, parts: EngineParts): Pro
   const reused = rows.reduce((sum, { item, sequence }) => sum + beginRows(sequence, item), 0);
   const label = labelOf(action, stage, rowsOfPrompts, entering(action.stage, rows), reused);
   tally.clocks[kind].begin();
+  const step = { stage, args, sampled, host, tracer };
   const chosen = await pipeline
-    .step(action.replica, args, label, (ranks) => readTokens(stage, ranks, args, sampled, host, tracer), host)
+    .step(action.replica, args, label, (ranks) => readTokens(ranks, step), host)
     .finally(() => tally.clocks[kind].end());
   tally.steps[kind]++;
   for (const { item, sequence } of rows) {

@@ -130,19 +130,15 @@ it('shows a wait for weights as long as it was, behind exchanges that took longe
   );
   const exchange = stage!.programs[0]!.ops.findIndex(({ op }) => op === 'collective');
   const timeline = createTimeline();
-  createClockTrace(graph, timeline).pass(
-    'serve',
-    0,
-    0,
-    group,
-    size,
-    { name: 'prefill', args: {}, requests: [] },
-    {
+  createClockTrace(graph, timeline).pass({
+    ...{ stage: 'serve', replica: 0, pp: 0, group, size },
+    label: { name: 'prefill', args: {}, requests: [] },
+    time: {
       ...{ start: 0, end: 100, ends: undefined, send: 0 },
       waits: [{ op: exchange + 1, start: 1, end: 3 }],
       slowdown: { kernels: 1, host: 1, exchanges: 1e4 },
     },
-  );
+  });
   const waits = timeline
     .slices()
     .map(({ within }) => within!().filter(({ name }) => name === 'wait for weights'));
