@@ -177,7 +177,7 @@ export function createCompute(
     if (queuing.length < 2) return;
     for (const [, ofOne] of groupBy(queuing, ({ ofHost }) => ofHost)) queueForHost(ofOne);
   };
-  /** How long works wait for each other at a host hangs on how long they wait: some rounds come close enough. */
+  /** How long works wait for each other at a host depends on how long they wait: some rounds come close enough. */
   const queueForHost = (queuing: readonly Work[]): void => {
     if (queuing.length < 2) return;
     const alone = queuing.map(({ slowdown }) => slowdown);

@@ -1,7 +1,7 @@
 /**
  * What the host does for the ranks of a group, as pipelines do it: exchanging values through its memory, reading samples
  * back. What is short is measured behind kernels, as it comes in runs: while these compute the host naps and threads of the
- * device and the driver come to rest, and a read that takes 60 us among other reads takes 300 then. What hangs on bytes is
+ * device and the driver come to rest, and a read that takes 60 us among other reads takes 300 then. What depends on bytes is
  * measured several times in a row: a write is carried out with the submit that follows it, so only in a row does it show
  * what it costs.
  */

@@ -1,5 +1,5 @@
 /**
- * Shapes of a plan's kernels, for calibrations: what a kernel reaches hangs on them. On software devices attention to
+ * Shapes of a plan's kernels, for calibrations: what a kernel reaches depends on them. On software devices attention to
  * heads of 16 has two thirds of the speed that it has with heads of 32.
  */
 import type { Plan, Stage } from '../../compiler/plan/plan.js';

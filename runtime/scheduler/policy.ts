@@ -4,9 +4,8 @@
  * The plan's rules decide: a rule fires when its condition holds, its stage would have work, and the resident stage
  * has run at least one step since the last switch. Then no new work begins, prompts already let in are prefilled to
  * their end, and the switch is given out: behind their last step, or with barriers once the pipeline has drained.
- * Whatever the rules say the machine keeps going: when
- * the resident stage has nothing to do, nothing under way can give it something to do, and another stage has work,
- * the group switches without a rule.
+ * Whatever the rules say the machine keeps going: when the resident stage has nothing to do, nothing under way can give
+ * it something to do, and another stage has work, the group switches without a rule.
  *
  * What a condition means for a tier behind the devices. As tiers fill in spill order, one of the disk tier is about the
  * host tier too:
@@ -17,8 +16,8 @@
  * - `empty`  no page is held, in the tier and those before it.
  * A disk tier that takes nothing (it failed to write, or its loads take too long) is left out of account. One that has
  * refused pages before counts with those that it took.
- * `requests.empty`: no request waits for prefill, with or without its beginning, or is in it; without barriers, the steps that end its prefill may
- *            still be in flight.
+ * `requests.empty`: no request waits for prefill, with or without its beginning, or is in it; without barriers, the steps
+ *            that end its prefill may still be in flight.
  * Any other tier name, and every name where decode reads the pages that prefill wrote, means device memory: the
  * pools of the group's resident stages.
  */

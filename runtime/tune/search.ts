@@ -122,7 +122,7 @@ export interface TuneOptions extends SurveyOptions {
   readonly survey?: Survey;
   /**
    * How many trials may be under way at once. Default 1. Where there may be more, others are compiled meanwhile. Which
-   * plans win does not hang on it, unless estimates decide: one that is too long may come before what it would lose to.
+   * plans win does not depend on it, unless estimates decide: one that is too long may come before what it would lose to.
    */
   readonly atOnce?: number;
 }

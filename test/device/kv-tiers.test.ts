@@ -31,7 +31,7 @@ function graphOf(
   const { hostTier } = runtime;
   return {
     ...runtime,
-    // Loading always pays: what is moved must not hang on how fast this machine is at the moment.
+    // Loading always pays: what is moved must not depend on how fast this machine is at the moment.
     kv: { ...runtime.kv, costs: { prefillToken: 1, hostPage: 0, diskPage: 0 } },
     pools: runtime.pools.map((pool) => ({ ...pool, pages: pages.device })),
     hostTier: { ...hostTier!, pages: pages.host },

@@ -42,7 +42,7 @@ function graphOf(stages: readonly StageOptions[], pages: Pages): RuntimeGraph {
   const { hostTier, diskTier: _, ...rest } = runtime;
   return {
     ...rest,
-    // Loading always pays: what is reused must not hang on how fast this machine is at the moment.
+    // Loading always pays: what is reused must not depend on how fast this machine is at the moment.
     kv: { ...runtime.kv, costs: { prefillToken: 1, hostPage: 0, diskPage: 0 } },
     pools: runtime.pools.map((pool) => ({ ...pool, pages: pages.device })),
     hostTier: { ...hostTier!, pages: pages.host },

@@ -49,7 +49,7 @@ function graphOf(
   expect(diagnostics).toEqual([]);
   return {
     ...runtime,
-    // Loading always pays: what is moved must not hang on how fast this machine is at the moment.
+    // Loading always pays: what is moved must not depend on how fast this machine is at the moment.
     kv: { ...runtime.kv, costs: { prefillToken: 1, hostPage: 0, diskPage: 0 } },
     pools: runtime.pools.map((pool) => ({ ...pool, pages: pages.device })),
     hostTier: { ...runtime.hostTier!, pages: pages.host },
