@@ -39,6 +39,7 @@ import {
 } from './bounded-stage.js';
 import { sharedPlaces, type BoundedPlan } from './bounded-plan.js';
 import { secondsBetweenHosts } from './between-hosts.js';
+import type { CourseSetting } from './course-setting.js';
 import { decodeCourse, type Arrival, type CourseFigures } from './decode-course.js';
 import { goesWith, promptCourse, promptSteps } from './prompt-course.js';
 import { promptsBeside, promptsMeanwhile } from './prompts-beside.js';
@@ -214,25 +215,28 @@ function boundOf(
     if (bounded === undefined || inOrder === undefined || bounded.room === 0) return undefined;
     if (!isEstimatedClosely(demand, plan)) return undefined;
     const { prefill, decode, room, overhead } = bounded;
-    const { copyEngines } = engine;
+    const setting: CourseSetting = {
+      ...{ room, sequences: inOrder, kv, overhead },
+      copyEngines: engine.copyEngines,
+    };
     if (prefill === decode) {
       if (begun) return undefined;
-      const both = context.fused(decode, room, inOrder, kv, overhead);
+      const both = context.fused(decode, setting);
       return { seconds: both.seconds * FUSED_SHORT, betweenTokens: both.betweenTokens * FUSED_SHORT };
     }
-    const roomToPrefill = pagesByStage.get(prefill.stage.name) ?? 0;
+    const ofPrefill = { ...setting, room: pagesByStage.get(prefill.stage.name) ?? 0 };
     if (!oneByOne && !overhead.hostPerReplica && overhead.step + overhead.request > 0) {
       const host = newHost();
-      const steps = promptSteps(prefill, inOrder, kv, overhead, copyEngines, roomToPrefill, host);
+      const steps = promptSteps(prefill, ofPrefill, host);
       const prompts = promptsMeanwhile(steps, inOrder, kv.pageTokens, begun ? 0 : betweenHosts);
       const arrival: Arrival = { kind: 'beside', ...prompts };
-      const rows = decodeCourse(decode, room, inOrder, kv, overhead, copyEngines, arrival, host);
+      const rows = decodeCourse(decode, setting, arrival, host);
       return { ...rows, seconds: Math.max(steps.course().seconds, rows.seconds) };
     }
     const prefilled = context.prefilled(prefill.stage)(prefill.out.join());
     const others = prefilled.get(inOrder) ?? [];
-    const known = others.find((each) => goesWith(each, roomToPrefill));
-    const prompts = known ?? promptCourse(prefill, inOrder, kv, overhead, copyEngines, roomToPrefill);
+    const known = others.find((each) => goesWith(each, ofPrefill.room));
+    const prompts = known ?? promptCourse(prefill, ofPrefill);
     if (known === undefined && !begun) prefilled.set(inOrder, [...others, prompts]);
     const arrival: Arrival = oneByOne
       ? {
@@ -247,7 +251,7 @@ function boundOf(
           kind: 'beside',
           ...promptsBeside(prompts, inOrder, kv.pageTokens, begun ? 0 : betweenHosts),
         };
-    const rows = decodeCourse(decode, room, inOrder, kv, overhead, copyEngines, arrival);
+    const rows = decodeCourse(decode, setting, arrival);
     return { ...rows, seconds: Math.max(prompts.seconds, rows.seconds) };
   };
   const wholeCourse = once((demand: Demand) => once((pages: number) => course(demand, false, pages)));

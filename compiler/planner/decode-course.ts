@@ -10,12 +10,11 @@
  * Steps of prefill that the host of decode prepares as well are carried out in between: whoever asks first goes first.
  */
 import { newHost, prepare } from '../cost/host-queue.js';
-import type { KvView } from '../model/kv-window.js';
 import { once } from '../once.js';
 import type { Stage } from '../plan/plan.js';
 import { createHeap } from '../reshard/heap.js';
 import type { HostTimes } from './bounded-plan.js';
-import type { SequencesInOrder } from './decode-rounds.js';
+import type { CourseSetting } from './course-setting.js';
 import { linesInKeys } from './linear-in-keys.js';
 import type { PromptCourse } from './prompt-course.js';
 import { createPromptTurns, type TurnSetting } from './prompt-turns.js';
@@ -75,18 +74,12 @@ interface UnderWay {
 /**
  * Estimates the decode of all rows that sequences have.
  *
- * @param room KV pages of a replica
- * @param apart pages come in beside kernels, by copy engines
  * @param arrival by default all sequences are there at once, with their first tokens
  * @param host which prepares the steps
  */
 export function decodeCourse(
   load: DecodingStage,
-  room: number,
-  sequences: SequencesInOrder,
-  { pageTokens }: KvView,
-  overhead: HostTimes,
-  apart: boolean,
+  { room, sequences, kv: { pageTokens }, overhead, copyEngines }: CourseSetting,
   arrival?: Arrival,
   host = newHost(),
 ): CourseFigures {
@@ -96,7 +89,7 @@ export function decodeCourse(
   const beside = arrival?.kind === 'beside' ? arrival : undefined;
   const pages = room * mesh.dp;
   const pageSeconds = Math.max(...load.in) / mesh.dp;
-  const shown = apart ? 0 : SHOWN_MOVES;
+  const shown = copyEngines ? 0 : SHOWN_MOVES;
   /** For pages that come in beside the last steps of a turn of prefill, before any step of decode. */
   const shownAtTurn = arrival?.kind === 'in turns' ? arrival.shown : shown;
   const { roundSeconds, stepsOfRound } = roundsOf(load, overhead);

@@ -20,9 +20,9 @@
  */
 import type { TotalWork } from '../cost/least-cost.js';
 import { leastPages } from '../model/kv-window.js';
-import type { StepOverhead } from './bounded-plan.js';
+import type { BoundedPlan } from './bounded-plan.js';
 import type { Demand } from './demand.js';
-import { rowsOfLongest, sum, type StageLoad } from './stage-load.js';
+import { rowsOfLongest, sum } from './stage-load.js';
 
 /** Seconds as a line in the number of steps: at the fewest there can be, and for each step more. */
 export interface RisingLine {
@@ -36,6 +36,9 @@ export interface FallingCurve {
   readonly over: number;
 }
 
+/** What decodes: a stage, its KV pages, and the host that prepares its steps. */
+export type Decoding = Pick<BoundedPlan, 'decode' | 'room' | 'overhead'>;
+
 /** Bounds on the seconds of single decode steps, whatever there is to decode. */
 export interface DecodeStep {
   /** Seconds of a step of r rows are no less than `fixed + perRow r` of any of these. */
@@ -48,18 +51,15 @@ export interface DecodeStep {
  * The bounds on single decode steps of a stage.
  *
  * @param inStep the most rows that a step has
- * @param room KV pages of a replica
  */
 export function decodeStep(
-  load: StageLoad,
-  inStep: number,
-  room: number,
+  { decode, room, overhead: { step, request } }: Decoding,
   demand: Demand,
-  { step, request }: StepOverhead,
+  inStep: number,
 ): DecodeStep {
   // A line through two neighbours is below a convex function at all whole numbers.
   const linear = [...new Set([1, inStep])].map((count) => {
-    const lines = load.costs.rowsLines(count, demand.shortestPrompt);
+    const lines = decode.costs.rowsLines(count, demand.shortestPrompt);
     const perRow = sum(lines.map(({ slope }) => slope));
     return {
       fixed: sum(lines.map(({ at }) => at)) - perRow * count + step,
@@ -70,7 +70,7 @@ export function decodeStep(
     linear,
     full: {
       preparing: step + request * inStep,
-      places: load.costs.rowsStep(inStep, mostKeys(inStep, room, demand)),
+      places: decode.costs.rowsStep(inStep, mostKeys(inStep, room, demand)),
     },
   };
 }
@@ -102,22 +102,19 @@ export interface DecodeSpans {
  * The lower bounds on decode.
  *
  * @param rows decode work of an average replica
- * @param room KV pages of a replica
  */
 export function decodeSpans(
-  load: StageLoad,
-  rows: TotalWork,
-  room: number,
+  { decode, room, overhead: { step, request } }: Decoding,
   demand: Demand,
+  rows: TotalWork,
   { linear }: DecodeStep,
-  { step, request }: StepOverhead,
 ): DecodeSpans {
   const { decodePages, decoding, shortestPrompt, kv } = demand;
-  const { mesh, batchRequests } = load.stage;
+  const { mesh, batchRequests } = decode.stage;
   const { dp, pp } = mesh;
   const { steps: fewestSteps, tokens } = rows;
   const fewer = fewestSteps * BEFORE_FEWEST;
-  const places = load.costs
+  const places = decode.costs
     .lines({ ...rows, steps: fewer, sampling: fewer }, rows)
     .map(({ at, slope }): RisingLine => ({ atFewest: at, perStep: slope }));
   const preparing = fewestSteps * step + tokens * request;
@@ -131,7 +128,7 @@ export function decodeSpans(
       base: (fixed * held) / room,
       over: (perRow * byRow * tokens * tokens) / room,
     }));
-  const aRow = sum(load.costs.rowsStep(1, shortestPrompt)) + step + request;
+  const aRow = sum(decode.costs.rowsStep(1, shortestPrompt)) + step + request;
   // Engines that share a pipeline have a page and decode a sequence each, if nothing more.
   const atOnce = Math.max(1, Math.min(decoding, Math.max(batchRequests, pp))) / dp;
   return {

@@ -10,12 +10,11 @@
  */
 import { prepare } from '../cost/host-queue.js';
 import { pairsOf } from '../cost/kernel-work.js';
-import type { KvView } from '../model/kv-window.js';
 import { once } from '../once.js';
 import type { Stage } from '../plan/plan.js';
 import type { HostTimes } from './bounded-plan.js';
+import type { CourseSetting } from './course-setting.js';
 import type { CourseFigures } from './decode-course.js';
-import type { SequencesInOrder } from './decode-rounds.js';
 import {
   beginRows,
   endRows,
@@ -77,21 +76,19 @@ interface Course {
   mostOfStep: number;
 }
 
+/** As of any course: here copy engines make no difference. */
+export type FusedSetting = Omit<CourseSetting, 'copyEngines'>;
+
 /**
- * Estimates all prefill and decode of some sequences.
- *
- * @param room KV pages of a replica
- * @param inOrder sequences of which none has begun to decode, and none has rows without a prompt
+ * Estimates all prefill and decode of some sequences, of which none has begun to decode, and none has rows without a
+ * prompt.
  */
 export function fusedCourse(
   load: FusedStage,
-  room: number,
-  inOrder: SequencesInOrder,
-  { pageTokens }: KvView,
-  overhead: Course['overhead'],
+  { room, sequences: inOrder, kv, overhead }: FusedSetting,
 ): FusedFigures {
   const { dp, pp } = load.stage.mesh;
-  const sequences = sequencesOf(inOrder, pageTokens);
+  const sequences = sequencesOf(inOrder, kv.pageTokens);
   const all = inOrder.rows.flatMap((rows, place) => (rows + inOrder.prompts[place]! === 0 ? [] : [place]));
   const course: Course = {
     ...{ load, overhead, rowsAlone: rowsAlone(load), sequences, rows: inOrder.rows },

@@ -1,22 +1,14 @@
 /** Cache of `fusedCourse`: stages whose batch or KV room differs without effect share one result. */
-import type { KvView } from '../model/kv-window.js';
 import { once } from '../once.js';
-import type { BoundedPlan } from './bounded-plan.js';
 import type { SequencesInOrder } from './decode-rounds.js';
-import { fusedCourse, type FusedFigures } from './fused-course.js';
+import { fusedCourse, type FusedFigures, type FusedSetting } from './fused-course.js';
 import type { StageLoad, StepSeconds } from './stage-load.js';
 
 /**
  * As `fusedCourse`, for plans with the same KV view and overhead. Stages with about as much room get one course, that of
  * `sharedRoom`: which are asked for, and in which order, changes nothing.
  */
-export type KnownFused = (
-  load: StageLoad,
-  room: number,
-  inOrder: SequencesInOrder,
-  kv: KvView,
-  overhead: BoundedPlan['overhead'],
-) => FusedFigures;
+export type KnownFused = (load: StageLoad, setting: FusedSetting) => FusedFigures;
 
 interface Known {
   readonly batchRequests: number;
@@ -42,14 +34,14 @@ export function sharedRoom(room: number): number {
 export function knownFused(): KnownFused {
   /** By the seconds of their steps, which stages with the same programs on the same devices share. */
   const known = once((_stepSeconds: StepSeconds) =>
-    once((_inOrder: SequencesInOrder) => once((_tokensAndRoom: string): Known[] => [])),
+    once((_sequences: SequencesInOrder) => once((_tokensAndRoom: string): Known[] => [])),
   );
-  return (load, room, inOrder, kv, overhead) => {
-    const shared = sharedRoom(room);
-    const others = known(load.stepSeconds)(inOrder)(`${load.sizes.maxTokens} ${shared}`);
+  return (load, setting) => {
+    const room = sharedRoom(setting.room);
+    const others = known(load.stepSeconds)(setting.sequences)(`${load.sizes.maxTokens} ${room}`);
     const like = others.find((each) => goesAlike(each, load));
     if (like !== undefined) return like.figures;
-    const figures = fusedCourse(load, shared, inOrder, kv, overhead);
+    const figures = fusedCourse(load, { ...setting, room });
     others.push({ batchRequests: load.stage.batchRequests, figures });
     return figures;
   };

@@ -15,6 +15,7 @@ import {
   leastOfAll,
   raised,
   type DecodeSpans,
+  type Decoding,
   type DecodeStep,
 } from './decode-spans.js';
 import type { BoundedPlan, SharedPlaces } from './bounded-plan.js';
@@ -60,13 +61,13 @@ export function leastOfStage(
   overhead: BoundedPlan['overhead'],
 ): StageBound {
   const decodes = load.stage.phases.includes('decode');
-  const aDecodeStep =
-    decodes && decodeStep(load, decodeWork(load, room, demand).inStep, room, demand, overhead);
+  const decoding: Decoding = { decode: load, room, overhead };
+  const aDecodeStep = decodes && decodeStep(decoding, demand, decodeWork(load, room, demand).inStep);
   const seconds = (drops: number): number => {
     const asked = afterDrops(demand, drops);
     if (!aDecodeStep) return Math.max(...load.costs.of(promptWork(load, asked)));
     const rows = decodeWork(load, room, asked);
-    const spans = decodeSpans(load, rows, room, asked, aDecodeStep, overhead);
+    const spans = decodeSpans(decoding, asked, rows, aDecodeStep);
     const { fewestSteps, places, inFlight, held, together } = spans;
     return leastOfAll(fewestSteps, [...places, inFlight], [...held, ...together]);
   };
@@ -181,9 +182,8 @@ interface Context extends BoundedPlan, Passing {
 }
 
 function contextOf(plan: BoundedPlan, demand: Demand, begun: boolean): Context {
-  const { decode, room, overhead } = plan;
-  const { inStep } = decodeWork(decode, room, demand);
-  const step = decodeStep(decode, inStep, room, demand, overhead);
+  const { inStep } = decodeWork(plan.decode, plan.room, demand);
+  const step = decodeStep(plan, demand, inStep);
   return { ...plan, demand, begun, ...passing(plan, demand, begun), decodeStep: step };
 }
 
@@ -220,7 +220,7 @@ function chainSeconds(context: Context): number {
 
 /** Seconds of what the busiest device, or the host, has to do. */
 function busySeconds(context: Context, demand: Demand): number {
-  const { prefill, decode, shared, overhead, engine, takesTurns, begun, first, last, row } = context;
+  const { prefill, decode, shared, engine, takesTurns, begun, first, last, row } = context;
   const { dp } = prefill.stage.mesh;
   const prompts = promptWork(prefill, demand);
   const rows = decodeWork(decode, context.room, demand, context.evenly);
@@ -229,7 +229,7 @@ function busySeconds(context: Context, demand: Demand): number {
   const steps = both
     ? Math.max(prepared.prompts, prepared.rows, (both.tokens * dp) / prefill.sizes.maxTokens)
     : prepared.prompts + prepared.rows;
-  const spans = decodeSpans(decode, rows, context.room, demand, context.decodeStep, overhead);
+  const spans = decodeSpans(context, demand, rows, context.decodeStep);
   const { fewestSteps, places, inFlight } = spans;
   const curves = [...spans.held, ...spans.together];
   let least = Math.max(

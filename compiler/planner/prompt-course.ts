@@ -9,9 +9,8 @@
  * wait for it in the order in which their steps ask for it.
  */
 import { prepare, type Host } from '../cost/host-queue.js';
-import type { KvView } from '../model/kv-window.js';
 import type { Stage } from '../plan/plan.js';
-import type { HostTimes } from './bounded-plan.js';
+import type { CourseSetting } from './course-setting.js';
 import type { SequencesInOrder } from './decode-rounds.js';
 import { hostsOf } from './hosts.js';
 import { createPromptLine, pagesOf, type PromptLine, type PromptStep } from './prompt-line.js';
@@ -58,14 +57,9 @@ export interface PromptSteps {
   readonly course: () => PromptCourse;
 }
 
-/**
- * Estimates the prefill of all that is left of some prompts.
- *
- * @param apart pages go out beside kernels, by copy engines
- * @param room KV pages of a replica
- */
-export function promptCourse(...setting: Parameters<typeof promptSteps>): PromptCourse {
-  const { asks, goOn, course } = promptSteps(...setting);
+/** Estimates the prefill of all that is left of some prompts. */
+export function promptCourse(load: PrefillingStage, setting: CourseSetting): PromptCourse {
+  const { asks, goOn, course } = promptSteps(load, setting);
   while (asks() < Infinity) goOn();
   return course();
 }
@@ -77,18 +71,14 @@ export function promptCourse(...setting: Parameters<typeof promptSteps>): Prompt
  */
 export function promptSteps(
   load: PrefillingStage,
-  sequences: SequencesInOrder,
-  { pageTokens }: KvView,
-  overhead: HostTimes,
-  apart: boolean,
-  room = Infinity,
+  { room, sequences, kv: { pageTokens }, overhead, copyEngines }: CourseSetting,
   host?: Host,
 ): PromptSteps {
   const { dp, pp, tp } = load.stage.mesh;
   const count = sequences.prompts.length;
-  const setting: Setting = {
+  const course: Course = {
     ...{ load, sequences, pageTokens, overhead },
-    shown: apart ? 0 : tp > 1 ? SHOWN_MOVES : 1,
+    shown: copyEngines ? 0 : tp > 1 ? SHOWN_MOVES : 1,
     pageSeconds: Math.max(...load.out),
     ends: new Float64Array(count),
     sent: new Float64Array(count),
@@ -113,12 +103,12 @@ export function promptSteps(
   return {
     asks: () => at,
     goOn() {
-      const sent = goOn(setting, next, at);
+      const sent = goOn(course, next, at);
       findNext();
       return sent;
     },
     course() {
-      const { ends, sent, shown } = setting;
+      const { ends, sent, shown } = course;
       return {
         ...{ ends, sent, shown, room },
         seconds: Math.max(...replicas.flatMap(({ free }) => [...free])),
@@ -130,11 +120,10 @@ export function promptSteps(
   };
 }
 
-interface Setting {
+/** What the steps of all replicas go by, and what they add to. */
+interface Course extends Pick<CourseSetting, 'sequences' | 'overhead'> {
   readonly load: PrefillingStage;
-  readonly sequences: SequencesInOrder;
   readonly pageTokens: number;
-  readonly overhead: HostTimes;
   /** As in `PromptCourse`. */
   readonly shown: number;
   /** Seconds of a page to the host tier, from the slowest pipeline stage. */
@@ -164,31 +153,31 @@ interface Replica {
 const NONE: readonly number[] = [];
 
 /** Carries out a step of a replica that is asked for at `asked`. Returns prompts as `PromptSteps` does. */
-function goOn(setting: Setting, replica: Replica, asked: number): readonly number[] {
-  const { overhead, ends } = setting;
-  const { pp, tp } = setting.load.stage.mesh;
+function goOn(course: Course, replica: Replica, asked: number): readonly number[] {
+  const { overhead, ends } = course;
+  const { pp, tp } = course.load.stage.mesh;
   const { line, host, past } = replica;
   replica.asked = asked;
   const next = line.nextStep(asked);
   if (next === undefined) {
     // What is done is all that holds pages.
-    const sent = sendOut(setting, replica, replica.gone);
+    const sent = sendOut(course, replica, replica.gone);
     replica.asked = Math.max(asked, line.nextLeft());
     return sent;
   }
   const { ended } = next;
   const prepared = prepare(host, asked, overhead.step + overhead.request * ended.length);
-  const { at, last } = passGroups(setting, replica, next, prepared);
+  const { at, last } = passGroups(course, replica, next, prepared);
   for (const each of ended) ends[each] = at;
   past[replica.steps++ % pp] = ended.length === 0 ? at - last : at;
   // In a pipeline pages go out behind the next step, if the devices are given that first, but where moves come in between its
   // exchanges. Elsewhere the host has to prepare that one when it has read the last.
   const behindNext = tp === 1 && pp > 1;
   const isLate = at - last > replica.gone;
-  const sent = behindNext ? sendOut(setting, replica, isLate ? replica.gone : at) : NONE;
+  const sent = behindNext ? sendOut(course, replica, isLate ? replica.gone : at) : NONE;
   replica.gone = Math.max(replica.gone, at);
   replica.unsent = ended;
-  return behindNext && !line.isOver() ? sent : [...sent, ...sendOut(setting, replica, at)];
+  return behindNext && !line.isOver() ? sent : [...sent, ...sendOut(course, replica, at)];
 }
 
 /**
@@ -196,7 +185,7 @@ function goOn(setting: Setting, replica: Replica, asked: number): readonly numbe
  * its seconds on the last group.
  */
 function passGroups(
-  { load: { stepSeconds, out }, sequences, pageTokens, shown }: Setting,
+  { load: { stepSeconds, out }, sequences, pageTokens, shown }: Course,
   replica: Replica,
   { tokens, ended, pairs, keys }: PromptStep,
   prepared: number,
@@ -220,7 +209,7 @@ function passGroups(
  * @param done when the devices are free to send
  */
 function sendOut(
-  { sequences, sent, pageTokens, pageSeconds }: Setting,
+  { sequences, sent, pageTokens, pageSeconds }: Course,
   replica: Replica,
   done: number,
 ): readonly number[] {

@@ -8,6 +8,7 @@ import {
   type CourseFigures,
   type DecodingStage,
 } from '../../../compiler/planner/decode-course.js';
+import type { CourseSetting } from '../../../compiler/planner/course-setting.js';
 import { decodeRounds, type SequencesInOrder } from '../../../compiler/planner/decode-rounds.js';
 import { newHost, prepare } from '../../../compiler/cost/host-queue.js';
 
@@ -41,20 +42,21 @@ const inOrder = (all: readonly Sequence[]): SequencesInOrder => ({
 const FREE = { step: 0, request: 0 };
 const ROOM = 1e6;
 
+/** What a course goes by: as much room as there may be, and hosts that take no time. */
+function setting(sequences: SequencesInOrder, given: Partial<CourseSetting> = {}): CourseSetting {
+  return { room: ROOM, sequences, kv: { pageTokens: 4 }, overhead: FREE, copyEngines: false, ...given };
+}
+
 interface Given {
   readonly room?: number;
   readonly overhead?: typeof FREE;
-  readonly apart?: boolean;
+  readonly copyEngines?: boolean;
   readonly ready?: readonly number[];
 }
 
-function seconds(
-  all: readonly Sequence[],
-  options: Options,
-  { room = ROOM, overhead = FREE, apart = false, ready }: Given = {},
-): number {
+function seconds(all: readonly Sequence[], options: Options, { ready, ...given }: Given = {}): number {
   const arrival = ready && { kind: 'beside' as const, first: ready, ready };
-  return decodeCourse(load(options), room, inOrder(all), { pageTokens: 4 }, overhead, apart, arrival).seconds;
+  return decodeCourse(load(options), setting(inOrder(all), given), arrival).seconds;
 }
 
 describe('decodeCourse', () => {
@@ -88,7 +90,7 @@ describe('decodeCourse', () => {
     expect(seconds(all, {}, { overhead })).toBeCloseTo(3 * 1.5 + 4 * 0.25, 9);
     // Two pages of the first, of which three quarters show.
     expect(seconds(all, { page: 2 })).toBeCloseTo(3 + 3, 9);
-    expect(seconds(all, { page: 2 }, { apart: true })).toBeCloseTo(3, 9);
+    expect(seconds(all, { page: 2 }, { copyEngines: true })).toBeCloseTo(3, 9);
     expect(seconds([{ ...all[0]!, begun: true }], { page: 2 })).toBeCloseTo(3, 9);
   });
 
@@ -130,7 +132,7 @@ describe('decodeCourse', () => {
     };
     const arrival = { kind: 'beside' as const, first: ready, ready, steps };
     const overhead = { step: 2, request: 0 };
-    const course = decodeCourse(load({}), ROOM, all, { pageTokens: 4 }, overhead, false, arrival, host);
+    const course = decodeCourse(load({}), setting(all, { overhead }), arrival, host);
     // The first row is there at 3; the second waits for the host until 7, as does nothing behind it.
     expect(ready[1]).toBe(2 + 5 + 4);
     expect(course.seconds).toBeCloseTo(3 + 4 + 3 + 3 + 3, 9);
@@ -140,7 +142,7 @@ describe('decodeCourse', () => {
     const all = inOrder([{ rows: 2 }, { rows: 4 }]);
     const course = (batch: number, first: readonly number[]): CourseFigures => {
       const arrival = { kind: 'beside' as const, first, ready: first.map(() => 0) };
-      return decodeCourse(load({ batch }), ROOM, all, { pageTokens: 4 }, FREE, false, arrival);
+      return decodeCourse(load({ batch }), setting(all), arrival);
     };
     expect(course(2, [0, 0])).toEqual({ seconds: 4, betweenTokens: 1 });
     // The second begins after two seconds: 2 + 3 over two rows, and 6 + 1 over four.
@@ -157,7 +159,7 @@ describe('decodeCourse', () => {
       ].map((each) => each),
     );
     const turns = (room: number, batch: number): CourseFigures =>
-      decodeCourse(load({ batch }), ROOM, all, { pageTokens: 4 }, FREE, false, {
+      decodeCourse(load({ batch }), setting(all), {
         ...{
           kind: 'in turns',
           shown: 1,
@@ -180,14 +182,14 @@ describe('decodeCourse', () => {
   });
 
   it('begins a turn with pages that come in beside the last steps of prefill, and goes on with others', () => {
-    const [room, overhead] = [Infinity, FREE];
+    const room = Infinity;
     const all = inOrder([
       { prompt: 4, rows: 2 },
       { prompt: 4, rows: 1 },
     ]);
     const turn = { ends: [1, 2], sent: [1, 2], seconds: 2, filling: 0, toPrefill: 0, toDecode: 8 };
-    const course = (shown: number, batch: number, apart: boolean): number =>
-      decodeCourse(load({ batch, page: 4 }), ROOM, all, { pageTokens: 4 }, overhead, apart, {
+    const course = (shown: number, batch: number, copyEngines: boolean): number =>
+      decodeCourse(load({ batch, page: 4 }), setting(all, { copyEngines }), {
         ...{ kind: 'in turns', ...turn, shown, room, few: 0 },
       }).seconds;
     expect(course(0.5, 2, false)).toBe(2 + 8 + 2 * 2 + 2);

@@ -5,7 +5,7 @@ import type { StepSize } from '../../../compiler/cost/kernel-work.js';
 import type { Stage } from '../../../compiler/plan/plan.js';
 import type { HostTimes } from '../../../compiler/planner/bounded-plan.js';
 import { decodeRounds, type SequencesInOrder } from '../../../compiler/planner/decode-rounds.js';
-import { fusedCourse, type FusedStage } from '../../../compiler/planner/fused-course.js';
+import { fusedCourse, type FusedSetting, type FusedStage } from '../../../compiler/planner/fused-course.js';
 
 interface Options {
   readonly mesh?: Partial<Stage['mesh']>;
@@ -36,8 +36,12 @@ const inOrder = (all: Lengths): SequencesInOrder => ({
 
 const FREE: HostTimes = { step: 0, request: 0 };
 
-function seconds(all: Lengths, options: Options, { room = 1e6, overhead = FREE } = {}): number {
-  return fusedCourse(load(options), room, inOrder(all), { pageTokens: 4 }, overhead).seconds;
+function setting(sequences: SequencesInOrder, given: Partial<FusedSetting> = {}): FusedSetting {
+  return { room: 1e6, sequences, kv: { pageTokens: 4 }, overhead: FREE, ...given };
+}
+
+function seconds(all: Lengths, options: Options, given: Partial<FusedSetting> = {}): number {
+  return fusedCourse(load(options), setting(inOrder(all), given)).seconds;
 }
 
 /** As `load` does it, with the sizes of steps. */
@@ -121,7 +125,7 @@ describe('fusedCourse', () => {
       [1, 0],
     ];
     const stepSeconds = ({ tokens }: StepSize): readonly number[] => [tokens];
-    const { betweenTokens } = fusedCourse(load({ stepSeconds }), 1e6, inOrder(all), { pageTokens: 4 }, FREE);
+    const { betweenTokens } = fusedCourse(load({ stepSeconds }), setting(inOrder(all)));
     // Steps of 4, 4, 4 and a row: the first decodes in the second and third, the second in the last.
     expect(betweenTokens).toBe((8 / 2 + 1) / 2);
   });

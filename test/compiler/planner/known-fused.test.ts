@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { createBoundContext, boundedStage, stageLoad } from '../../../compiler/planner/bounded-stage.js';
 import { FULCRUM_ENGINE } from '../../../compiler/cost/engine-model.js';
 import { findCandidates } from '../../../compiler/planner/candidates.js';
-import { fusedCourse, type FusedFigures } from '../../../compiler/planner/fused-course.js';
+import { fusedCourse, type FusedFigures, type FusedSetting } from '../../../compiler/planner/fused-course.js';
 import { knownFused, sharedRoom, type KnownFused } from '../../../compiler/planner/known-fused.js';
 import type { StageLoad } from '../../../compiler/planner/stage-load.js';
 import { planOn } from '../../runtime/tune/machines.js';
@@ -20,7 +20,9 @@ const inOrder = {
   rows: Array.from({ length: 12 }, (_, i) => 20 + 3 * i),
 };
 const none = { step: 0, request: 0 };
-const kv = { pageTokens: 16, window: undefined };
+const kv = { pageTokens: 16 };
+
+const setting = (room: number): FusedSetting => ({ room, sequences: inOrder, kv, overhead: none });
 
 /** By batch, of one mesh. */
 function loads(batches: readonly number[]): readonly StageLoad[] {
@@ -42,9 +44,9 @@ describe('knownFused', () => {
     const known = knownFused();
     const all = loads([2, 4, 16, 32]);
     expect(all).toHaveLength(4);
-    const courses = all.map((load) => known(load, 100, inOrder, kv, none));
+    const courses = all.map((load) => known(load, setting(100)));
     for (const [i, load] of all.entries()) {
-      const { seconds, betweenTokens } = fusedCourse(load, 100, inOrder, kv, none);
+      const { seconds, betweenTokens } = fusedCourse(load, setting(100));
       expect(courses[i]).toMatchObject({ seconds, betweenTokens });
     }
     expect(new Set(courses.map(({ seconds }) => seconds)).size).toBe(3);
@@ -53,7 +55,7 @@ describe('knownFused', () => {
   it('finds it once for batches that are never reached, and for as much room', () => {
     const known = knownFused();
     const [two, eleven, twelve, many, more] = loads([2, 11, 12, 16, 32]);
-    const course = (load: StageLoad, room: number): FusedFigures => known(load, room, inOrder, kv, none);
+    const course = (load: StageLoad, room: number): FusedFigures => known(load, setting(room));
     const found = course(many!, 1000);
     expect(found.reachedBatch).toBe(false);
     expect(course(more!, 1000)).toBe(found);
@@ -65,7 +67,7 @@ describe('knownFused', () => {
     expect(course(many!, 900)).not.toBe(found);
     expect(course(two!, 1000)).not.toBe(found);
     for (const each of [two, eleven]) expect(course(each!, 1000)).toBe(course(each!, 1000));
-    expect(known(many!, 1000, { ...inOrder }, kv, none)).not.toBe(found);
+    expect(known(many!, { ...setting(1000), sequences: { ...inOrder } })).not.toBe(found);
   });
 
   it('is the same whatever was asked for before', () => {
@@ -80,7 +82,7 @@ describe('knownFused', () => {
     // Less than the pages of a quarter of the sequences, on four replicas.
     const asked = stages.flatMap((load) => [1050, 1051, 1052, 1053].map((room) => ({ load, room })));
     const seconds = (known: KnownFused, { load, room }: (typeof asked)[number]): number =>
-      known(load, room, crowd, kv, none).seconds;
+      known(load, { ...setting(room), sequences: crowd }).seconds;
     const [one, other] = [knownFused(), knownFused()];
     const forwards = asked.map((each) => seconds(one, each));
     const backwards = asked.toReversed().map((each) => seconds(other, each));

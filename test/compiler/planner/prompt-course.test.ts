@@ -3,6 +3,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { StepSize } from '../../../compiler/cost/kernel-work.js';
 import type { Stage } from '../../../compiler/plan/plan.js';
+import type { CourseSetting } from '../../../compiler/planner/course-setting.js';
 import type { SequencesInOrder } from '../../../compiler/planner/decode-rounds.js';
 import * as planner from '../../../compiler/planner/prompt-course.js';
 import { goesWith, type PrefillingStage } from '../../../compiler/planner/prompt-course.js';
@@ -36,18 +37,19 @@ const inOrder = (prompts: readonly number[], computed = prompts.map(() => 0)): S
 
 const FREE = { step: 0, request: 0 };
 
-/** With lists that compare. */
-function promptCourse(...of: Parameters<typeof planner.promptCourse>) {
-  const course = planner.promptCourse(...of);
+/** With lists that compare; by default with as much room as there may be, and hosts that take no time. */
+function promptCourse(
+  stage: PrefillingStage,
+  sequences: SequencesInOrder,
+  given: Partial<CourseSetting> = {},
+) {
+  const free = { room: Infinity, kv: { pageTokens: 4 }, overhead: FREE, copyEngines: false };
+  const course = planner.promptCourse(stage, { ...free, sequences, ...given });
   return { ...course, ends: Array.from(course.ends), sent: Array.from(course.sent) };
 }
 
-function seconds(
-  sequences: SequencesInOrder,
-  options: Options,
-  { overhead = FREE, apart = false } = {},
-): number {
-  return promptCourse(load(options), sequences, { pageTokens: 4 }, overhead, apart).seconds;
+function seconds(sequences: SequencesInOrder, options: Options, given: Partial<CourseSetting> = {}): number {
+  return promptCourse(load(options), sequences, given).seconds;
 }
 
 describe('promptCourse', () => {
@@ -75,13 +77,7 @@ describe('promptCourse', () => {
   });
 
   it('tells when each prompt is done', () => {
-    const course = promptCourse(
-      load({ mesh: { pp: 2 } }),
-      inOrder([3, 0, 6]),
-      { pageTokens: 4 },
-      FREE,
-      false,
-    );
+    const course = promptCourse(load({ mesh: { pp: 2 } }), inOrder([3, 0, 6]));
     // Of steps of 4, 4 and 1 tokens the first ends the first prompt, which the second keeps from being sent out, and the last the other.
     expect(course).toMatchObject({ seconds: 13, ends: [8, 0, 13], sent: [12, 0, 13], filling: 4 });
   });
@@ -95,7 +91,7 @@ describe('promptCourse', () => {
     const all = inOrder([4, 4, 4]);
     expect(seconds(all, { out: [2] })).toBe(3 * 4 + 3 * 2);
     expect(seconds(all, { out: [2], mesh: { tp: 2 } })).toBe(3 * 4 + 3 * 1.5);
-    expect(seconds(all, { out: [2] }, { apart: true })).toBe(3 * 4);
+    expect(seconds(all, { out: [2] }, { copyEngines: true })).toBe(3 * 4);
   });
 
   it('waits for the host, which prepares a step while others that sample nothing are computed', () => {
@@ -109,7 +105,7 @@ describe('promptCourse', () => {
     const course = (hostPerReplica: boolean): readonly number[] => {
       const overhead = { step: 5, request: 0, hostPerReplica };
       const stage = load({ mesh: { dp: 2 } });
-      return promptCourse(stage, inOrder([4, 4, 4]), { pageTokens: 4 }, overhead, true).ends;
+      return promptCourse(stage, inOrder([4, 4, 4]), { overhead, copyEngines: true }).ends;
     };
     expect(course(false)).toEqual([5 + 4, 10 + 4, 15 + 4]);
     expect(course(true)).toEqual([5 + 4, 5 + 4, 14 + 4]);
@@ -131,7 +127,7 @@ describe('promptCourse', () => {
     const sent = (mesh: Partial<Stage['mesh']>): readonly number[] => {
       const places = Array.from({ length: mesh.pp ?? 1 });
       const stage = load({ mesh, stepSeconds: () => places.map(() => 1), out: places.map(() => 5) });
-      return promptCourse(stage, inOrder([4, 4, 4]), { pageTokens: 4 }, FREE, true).sent;
+      return promptCourse(stage, inOrder([4, 4, 4]), { copyEngines: true }).sent;
     };
     expect(sent({ tp: 2 })).toEqual([6, 11, 16]);
     // The host prepares the next step when it has read the first token: pages come before it.
@@ -141,19 +137,18 @@ describe('promptCourse', () => {
     // What does not decode is sent nowhere.
     const some = { ...inOrder([4, 4]), rows: [0, 1] };
     const stage = load({ mesh: { tp: 2 }, stepSeconds: () => [1], out: [5] });
-    expect(promptCourse(stage, some, { pageTokens: 4 }, FREE, true).sent).toEqual([1, 7]);
+    expect(promptCourse(stage, some, { copyEngines: true }).sent).toEqual([1, 7]);
   });
 
   it('lets prompts in as there is room for their pages', () => {
     const stage = load({ mesh: { tp: 2 }, stepSeconds: () => [1], out: [5] });
-    const course = (room?: number) =>
-      promptCourse(stage, inOrder([4, 4, 4]), { pageTokens: 4 }, FREE, true, room);
+    const course = (room: number) => promptCourse(stage, inOrder([4, 4, 4]), { room, copyEngines: true });
     // With room for one each waits until the one before is sent out.
     expect(course(1)).toMatchObject({ ends: [1, 7, 13], sent: [6, 12, 18], mostPages: 1, waited: true });
     expect(course(2)).toMatchObject({ ends: [1, 2, 7], sent: [6, 11, 16], waited: true });
     expect(course(3)).toMatchObject({ ends: [1, 2, 3], mostPages: 3, waited: false });
     // One that is longer than that is let in alone.
-    expect(promptCourse(stage, inOrder([8]), { pageTokens: 4 }, FREE, true, 1).seconds).toBe(2);
+    expect(promptCourse(stage, inOrder([8]), { room: 1, copyEngines: true }).seconds).toBe(2);
     // Steps have what is let in: two of these prompts at most.
     const sizes: number[] = [];
     const short = load({
@@ -161,7 +156,7 @@ describe('promptCourse', () => {
       stepSeconds: ({ tokens }) => [sizes.push(tokens)],
       mesh: { tp: 2 },
     });
-    promptCourse(short, inOrder([3, 3, 3, 3, 3]), { pageTokens: 4 }, FREE, false, 2);
+    promptCourse(short, inOrder([3, 3, 3, 3, 3]), { room: 2 });
     expect(sizes).toEqual([6, 6, 3]);
   });
 
@@ -172,7 +167,7 @@ describe('promptCourse', () => {
       fc.property(prompts, room, room, fc.integer({ min: 1, max: 3 }), (all, first, second, pp) => {
         const stage = load({ mesh: { pp }, out: Array.from({ length: pp }, () => 3) });
         const [one, other] = [first, second].map((pages) =>
-          promptCourse(stage, inOrder(all), { pageTokens: 4 }, FREE, false, pages),
+          promptCourse(stage, inOrder(all), { room: pages }),
         );
         if (!goesWith(one!, second)) return;
         expect({ ...other, room: 0 }).toEqual({ ...one, room: 0 });
