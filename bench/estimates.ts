@@ -66,7 +66,7 @@ function errorsOf({ plan, requests }: SeesawCase, strategy: Strategy): readonly 
   const estimated = candidates.flatMap((candidate) => {
     const bound = candidateBound(candidate, context);
     return bound?.fits(demand, candidateHostPages(candidate))
-      ? [{ candidate, bound, seconds: bound.estimate(demand) }]
+      ? [{ candidate, bound, seconds: bound.estimate.roughly(demand) }]
       : [];
   });
   return mostPromising(estimated).flatMap(({ candidate, bound }) => {
@@ -76,14 +76,14 @@ function errorsOf({ plan, requests }: SeesawCase, strategy: Strategy): readonly 
     const simulation = simulate(compiled.runtime(), each, requests);
     if (!answersAll(simulation, whole)) return [];
     const exact = bound.compiled(compiled);
-    const close = exact.closely(demand, false, pagesBehindDevices(candidate));
+    const close = exact.estimate.closely(demand, false, pagesBehindDevices(candidate));
     if (close === undefined) return [];
     const { makespan, latency } = simulation;
     return [
       {
         strategy,
         close: makespan / close.seconds - 1,
-        rough: makespan / exact.estimate(demand) - 1,
+        rough: makespan / exact.estimate.roughly(demand) - 1,
         between: latency.betweenTokens / close.betweenTokens - 1,
       },
     ];

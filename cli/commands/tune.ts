@@ -10,7 +10,7 @@ import {
   type SizeChoices,
   type Strategy,
 } from '../../compiler/planner/candidates.js';
-import { isEstimatedClosely } from '../../compiler/planner/bound.js';
+import { isEstimatedClosely } from '../../compiler/planner/plan-estimate.js';
 import { exceedsContext, unheldRequests } from '../../compiler/planner/held-requests.js';
 import { sizeChoices } from '../../compiler/planner/size-choices.js';
 import { formatBytes, UNITS } from '../../compiler/check/units.js';

@@ -44,7 +44,7 @@ export function meshesForWorkloads(
     const bound = planBound(plan, context);
     const hostPages = mostHostPages(plan);
     if (bound === undefined || !demands.every((demand) => bound.fits(demand, hostPages))) continue;
-    const seconds = demands.reduce((sum, demand) => sum + bound.estimate(demand), 0);
+    const seconds = demands.reduce((sum, demand) => sum + bound.estimate.roughly(demand), 0);
     if (seconds > 0 && (best === undefined || seconds < best.seconds)) best = { seconds, stages: chosen };
   }
   return best && new Map(best.stages.map(({ name, mesh }) => [name, mesh]));

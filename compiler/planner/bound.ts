@@ -17,9 +17,7 @@
  * devices at one place of theirs do is what an even part of the work takes or more, and some device is at the mean or above
  * it. Where replicas are not alike that holds of the least of each cost alone: see `leastCosts`.
  */
-import { LOW_WATER } from '../check/plan/flow.js';
 import { engineCount, type EngineModel } from '../cost/engine-model.js';
-import { newHost } from '../cost/host-queue.js';
 import { countInCommon } from '../in-common.js';
 import { flowStages } from '../passes/kv-edges.js';
 import { mostHostPages } from '../passes/host-room.js';
@@ -39,40 +37,19 @@ import {
 } from './bounded-stage.js';
 import { sharedPlaces, type BoundedPlan } from './bounded-plan.js';
 import { secondsBetweenHosts } from './between-hosts.js';
-import type { CourseSetting } from './course-setting.js';
-import { decodeCourse, type Arrival, type CourseFigures } from './decode-course.js';
-import { goesWith, promptCourse, promptSteps } from './prompt-course.js';
-import { promptsBeside, promptsMeanwhile } from './prompts-beside.js';
 import type { Candidate } from './candidates.js';
-import { promptsOf, rowsOf, type Demand } from './demand.js';
+import type { Demand } from './demand.js';
 import { kvRoom, mayStayTogether, type KvRoom } from './kv-room.js';
-import { leastBetweenTokens, leastSeconds, likelySeconds } from './least-seconds.js';
-import { likelyBetweenTokens, likelyWaiting, type PhaseSeconds } from './likely-between.js';
+import { leastBetweenTokens, leastSeconds } from './least-seconds.js';
+import { NO_ESTIMATE, planEstimate, type EstimateSetting, type PlanEstimate } from './plan-estimate.js';
 import { sum, type StageLoad } from './stage-load.js';
 
-/** Lower bounds on what a plan takes, and estimates that are no bounds. Times are in seconds. */
+/** Lower bounds on what a plan takes, in seconds, and estimates that are none. */
 export interface PlanBound {
   /** Seconds that the demand takes at least. `begun`: what is left of it, on devices that are at work already. */
   readonly least: (demand: Demand, begun?: boolean) => number;
-  /**
-   * Seconds that the demand may well take: stages on the same devices run one after the other, and sequences decode in
-   * order of arrival where that is known. Where it is not all are equal, and if prompts and decode go on side by side, a
-   * last request comes behind all work. No bound: good for an order of plans, and for what may well be left out. `begun`
-   * as above.
-   */
-  readonly estimate: (demand: Demand, begun?: boolean) => number;
-  /**
-   * A closer estimate, which takes some milliseconds: steps are costed one by one, as sequences come in order of arrival.
-   * There is none where that order is not known or pages do not count by tokens, as sequences share whole ones; where sequences
-   * are longer than a window of the model; nor of what is left for a stage for both phases, where many look and each would take as long.
-   *
-   * @param pages KV pages that tiers behind the devices have room for: what turns hang on where stages take any
-   */
-  readonly closely: (demand: Demand, begun?: boolean, pages?: number) => CourseFigures | undefined;
   /** Seconds between two tokens of a request, at least. */
   readonly betweenTokens: (demand: Demand) => number;
-  /** Estimated seconds between two tokens, in the mean over requests. No bound. `pages` as in `closely`. */
-  readonly estimateBetween: (demand: Demand, pages?: number) => number;
   /** The most sequences that memory has room for where they decode. */
   readonly sequences: (demand: Demand) => number;
   /**
@@ -83,14 +60,8 @@ export interface PlanBound {
   readonly fits: (demand: Demand, hostPages?: number) => boolean;
   /** The bound with the KV pages that the compiled plan has, which is no lower. */
   readonly compiled: (plan: Pick<LaidOutPlan, 'pools' | 'transitions'>) => PlanBound;
-}
-
-/** Whether plans for a demand are estimated closely: see `PlanBound.closely`. */
-export function isEstimatedClosely(
-  { inOrder, longest, longestPrefix }: Demand,
-  { model: { shape } }: Pick<Plan, 'model'>,
-): boolean {
-  return inOrder !== undefined && longestPrefix === 0 && longest <= (shape.sliding?.window ?? Infinity);
+  /** What the plan may well take. No bound. */
+  readonly estimate: PlanEstimate;
 }
 
 /**
@@ -191,130 +162,43 @@ function boundOf(
   room: KnownRoom,
   context: Pick<BoundContext, 'engine' | 'prefilled' | 'fused'>,
 ): PlanBound {
-  const { engine } = context;
-  const { pages: pagesByStage, throughHost, transitions, betweenHosts } = room;
-  const secondsTo = ({ name }: Stage): number => transitions.find(({ to }) => to === name)?.seconds ?? 0;
-  const bounded = boundedPlan(plan, loads, room, engine);
-  const least = (demand: Demand, begun = false): number =>
-    bounded ? leastSeconds(bounded, demand, begun) : 0;
-  const oneByOne = bounded !== undefined && areOneByOne(bounded);
-  const wholePhases = once((demand: Demand) => phasesOf(bounded!, demand, false));
-  const estimateOf = (demand: Demand, begun: boolean): number => {
-    if (bounded === undefined) return 0;
-    if (!oneByOne) {
-      // Of what has begun pages may be past the hosts.
-      const handing = begun ? 0 : demand.decodingPages * betweenHosts;
-      return Math.max(handing, likelySeconds(dealtEvenly(bounded), demand, begun));
-    }
-    const { prompts, rows } = begun ? phasesOf(bounded, demand, true) : wholePhases(demand);
-    return prompts + rows;
-  };
-  const wholeEstimate = once((demand: Demand) => estimateOf(demand, false));
-  const course = (demand: Demand, begun: boolean, pages: number): CourseFigures | undefined => {
-    const { inOrder, kv } = demand;
-    if (bounded === undefined || inOrder === undefined || bounded.room === 0) return undefined;
-    if (!isEstimatedClosely(demand, plan)) return undefined;
-    const { prefill, decode, room, overhead } = bounded;
-    const setting: CourseSetting = {
-      ...{ room, sequences: inOrder, kv, overhead },
-      copyEngines: engine.copyEngines,
-    };
-    if (prefill === decode) {
-      if (begun) return undefined;
-      const both = context.fused(decode, setting);
-      return { seconds: both.seconds * FUSED_SHORT, betweenTokens: both.betweenTokens * FUSED_SHORT };
-    }
-    const ofPrefill = { ...setting, room: pagesByStage.get(prefill.stage.name) ?? 0 };
-    if (!oneByOne && !overhead.hostPerReplica && overhead.step + overhead.request > 0) {
-      const host = newHost();
-      const steps = promptSteps(prefill, ofPrefill, host);
-      const prompts = promptsMeanwhile(steps, inOrder, kv.pageTokens, begun ? 0 : betweenHosts);
-      const arrival: Arrival = { kind: 'beside', ...prompts };
-      const rows = decodeCourse(decode, setting, arrival, host);
-      return { ...rows, seconds: Math.max(steps.course().seconds, rows.seconds) };
-    }
-    const prefilled = context.prefilled(prefill.stage)(prefill.out.join());
-    const others = prefilled.get(inOrder) ?? [];
-    const known = others.find((each) => goesWith(each, ofPrefill.room));
-    const prompts = known ?? promptCourse(prefill, ofPrefill);
-    if (known === undefined && !begun) prefilled.set(inOrder, [...others, prompts]);
-    const arrival: Arrival = oneByOne
-      ? {
-          kind: 'in turns',
-          ...prompts,
-          room: pages,
-          few: pages * LOW_WATER,
-          toPrefill: secondsTo(prefill.stage),
-          toDecode: secondsTo(decode.stage),
-        }
-      : {
-          kind: 'beside',
-          ...promptsBeside(prompts, inOrder, kv.pageTokens, begun ? 0 : betweenHosts),
-        };
-    const rows = decodeCourse(decode, setting, arrival);
-    return { ...rows, seconds: Math.max(prompts.seconds, rows.seconds) };
-  };
-  const wholeCourse = once((demand: Demand) => once((pages: number) => course(demand, false, pages)));
-  /** Room for more than all prompts is as good as any: they come in one turn. */
-  const roomForTurns = ({ decodingPages }: Demand, pages: number): number =>
-    oneByOne && pages < decodingPages ? pages : Infinity;
+  const { throughHost } = room;
+  const pagesOf = ({ name }: Stage): number => room.pages.get(name) ?? 0;
+  const bounded = boundedPlan(plan, loads, room, context.engine);
   return {
-    least,
-    estimate: (demand, begun = false) => (begun ? estimateOf(demand, true) : wholeEstimate(demand)),
-    closely(demand, begun = false, pages = Infinity) {
-      const inTurns = roomForTurns(demand, pages);
-      return begun ? course(demand, true, inTurns) : wholeCourse(demand)(inTurns);
-    },
-    estimateBetween(demand, pages = Infinity) {
-      if (bounded === undefined) return 0;
-      const between = likelyBetweenTokens(bounded, demand, { pageSeconds: betweenHosts, pages });
-      if (!oneByOne) return between;
-      return between + likelyWaiting(bounded, demand, wholePhases(demand), roomForTurns(demand, pages));
-    },
+    least: (demand, begun = false) => (bounded ? leastSeconds(bounded, demand, begun) : 0),
     betweenTokens: (demand) => (bounded ? leastBetweenTokens(bounded, demand) : 0),
     sequences: (demand) => {
       const decoding = loads.filter(({ stage }) => stage.phases.includes('decode'));
-      return decoding.reduce((sum, load) => {
-        return sum + sequencesIn(load, pagesByStage.get(load.stage.name) ?? 0, demand);
-      }, 0);
+      return decoding.reduce((sum, load) => sum + sequencesIn(load, pagesOf(load.stage), demand), 0);
     },
     fits: (demand, hostPages = Infinity) =>
       (!throughHost || holdsOnHost(hostPages, demand)) &&
-      loads.every(({ stage }) => holds(stage, pagesByStage.get(stage.name) ?? 0, demand)),
+      loads.every(({ stage }) => holds(stage, pagesOf(stage), demand)),
     compiled: ({ pools, transitions }) => {
       const exact = pools.flatMap((pool) => pool.stages.map((name) => [name, pool.pages] as const));
       const takesTurns = room.takesTurns || transitions.length > 0;
       return boundOf(plan, loads, { ...room, pages: new Map(exact), takesTurns, transitions }, context);
     },
+    estimate: bounded ? estimateOf(bounded, plan, room, context) : NO_ESTIMATE,
   };
 }
 
-/**
- * What of the course of a stage for both phases is its estimate: one that is too long may cost the best plan. As measured of
- * static plans for the paper's machines, models and workloads, and not proven: nine tenths take longer than the estimate by
- * 0.1% or more, half by 0.3 to 0.4% or more. Some are too long all the same, as with two replicas: one plan takes 1.5% less
- * (`bench/estimates.ts`, docs/tuning.md).
- */
-const FUSED_SHORT = 0.997;
-
-/** The plan as estimates see it: costs are means over replicas, and work is spread evenly. */
-function dealtEvenly(bounded: BoundedPlan): BoundedPlan {
+function estimateOf(
+  bounded: BoundedPlan,
+  { model }: Plan,
+  { pages, betweenHosts, transitions }: KnownRoom,
+  context: EstimateSetting['context'],
+): PlanEstimate {
+  const secondsTo = ({ stage }: StageLoad): number =>
+    transitions.find(({ to }) => to === stage.name)?.seconds ?? 0;
   const { prefill, decode } = bounded;
-  const inTheMean = (load: StageLoad): StageLoad => ({ ...load, costs: load.meanCosts });
-  const first = inTheMean(prefill);
-  return { ...bounded, evenly: true, prefill: first, decode: decode === prefill ? first : inTheMean(decode) };
-}
-
-/** Estimated seconds of each phase by itself. */
-function phasesOf(bounded: BoundedPlan, demand: Demand, begun: boolean): PhaseSeconds {
-  const evenly = dealtEvenly(bounded);
-  const prompts = leastSeconds(evenly, promptsOf(demand), begun);
-  return { prompts, rows: leastSeconds(evenly, rowsOf(demand), true) };
-}
-
-/** Whether the phases have stages of their own that share devices, so that they run one after the other. */
-function areOneByOne({ prefill, decode }: BoundedPlan): boolean {
-  return prefill.stage !== decode.stage && countInCommon(prefill.stage.devices, decode.stage.devices) > 0;
+  return planEstimate(bounded, {
+    ...{ model, betweenHosts, context },
+    roomToPrefill: pages.get(prefill.stage.name) ?? 0,
+    toPrefill: secondsTo(prefill),
+    toDecode: secondsTo(decode),
+  });
 }
 
 /**

@@ -20,8 +20,6 @@ import {
 } from './decode-spans.js';
 import type { BoundedPlan, SharedPlaces } from './bounded-plan.js';
 import type { Demand } from './demand.js';
-import { apartSeconds } from './apart-seconds.js';
-import { fusedSeconds } from './fused-seconds.js';
 import { leastOfConvex } from './least-of-convex.js';
 import { decodeWork, promptWork, rowsOfLongest, sum, type DecodeWork, type StageLoad } from './stage-load.js';
 
@@ -45,8 +43,6 @@ export interface StageBound {
   readonly perDrop: number;
   /** Seconds of the shortest step that yields a token. */
   readonly oneStep: number;
-  /** Estimated seconds of decoding a last request token by token, in full steps; 0 where the stage does not decode. */
-  readonly tail: number;
 }
 
 /**
@@ -73,39 +69,7 @@ export function leastOfStage(
   };
   const none = seconds(0);
   const oneStep = sum(decodes ? load.costs.rowsStep(1, demand.shortestPrompt) : shortestStep(load, demand));
-  return {
-    seconds: none,
-    perDrop: seconds(1) - none,
-    oneStep,
-    tail: decodes ? tailSeconds(load, room, demand) : 0,
-  };
-}
-
-/**
- * Factor that keeps the estimate rather short: one that is too long may cost the best plan, one that is too short a
- * simulation.
- */
-const RATHER_SHORT = 0.97;
-
-/**
- * Estimated seconds of the demand where prompts and decode go on side by side: all of the work, and behind it the
- * tokens of a last request while the devices still decode others, but where rounds in order of arrival have these in
- * them.
- */
-export function likelySeconds(plan: BoundedPlan, demand: Demand, begun: boolean): number {
-  const busy = busySeconds(contextOf(plan, demand, begun), demand);
-  const { inOrder } = demand;
-  if (inOrder === undefined) return busy + tailSeconds(plan.decode, plan.room, demand);
-  const sideBySide = plan.prefill === plan.decode ? fusedSeconds : apartSeconds;
-  return Math.max(busy, sideBySide(plan, demand, inOrder) * RATHER_SHORT);
-}
-
-/** Seconds of decoding the longest answer token by token, in full steps. */
-function tailSeconds(decode: StageLoad, room: number, demand: Demand): number {
-  const { decodeRows, decodeKeys } = demand;
-  if (decodeRows === 0) return 0;
-  const rows = decodeWork(decode, room, demand).inStep;
-  return rowsOfLongest(demand) * sum(decode.costs.rowsStep(rows, decodeKeys / decodeRows));
+  return { seconds: none, perDrop: seconds(1) - none, oneStep };
 }
 
 /**
@@ -218,7 +182,11 @@ function chainSeconds(context: Context): number {
   return Math.max(longest, Math.max(...passed) + givingUp.last + takingOver.last + tokens);
 }
 
-/** Seconds of what the busiest device, or the host, has to do. */
+/** Seconds of what the busiest device, or the host, has to do; `begun` as above. */
+export function busiestSeconds(plan: BoundedPlan, demand: Demand, begun: boolean): number {
+  return busySeconds(contextOf(plan, demand, begun), demand);
+}
+
 function busySeconds(context: Context, demand: Demand): number {
   const { prefill, decode, shared, engine, takesTurns, begun, first, last, row } = context;
   const { dp } = prefill.stage.mesh;

@@ -16,12 +16,13 @@ import {
 import type { Candidate } from './candidates.js';
 import type { Demand } from './demand.js';
 import { leastOfBoth, leastOfStage, type StageBound } from './least-seconds.js';
+import { tailSeconds } from './likely-seconds.js';
 
 /** Lower bounds on what a candidate takes, and its estimate. */
 export interface BoundFigures {
   /** Seconds that the workload takes at least. */
   readonly least: number;
-  /** Estimated seconds, see `PlanBound`; `least` until it is asked for. */
+  /** Estimated seconds, see `PlanEstimate`; `least` until it is asked for. */
   readonly estimate: number;
   /** Seconds between two tokens of a request, at least. */
   readonly betweenTokens: number;
@@ -60,6 +61,7 @@ export function createRoughBound(demand: Demand, context: BoundContext): RoughBo
     const load = stageLoad(bounded, room);
     return {
       ...leastOfStage(load, pagesAlone, demand, overheadOf(base, context.engine)),
+      tail: stage.phases.includes('decode') ? tailSeconds(load, pagesAlone, demand) : 0,
       sequences: sequencesIn(load, pagesAlone, demand),
     };
   };
@@ -133,6 +135,8 @@ interface BoundOfStages extends RoughBound {
 
 /** The bound of a stage with devices of its own. */
 interface BoundAlone extends StageBound {
+  /** Estimated seconds of decoding a last request token by token; 0 where the stage does not decode. */
+  readonly tail: number;
   readonly sequences: number;
 }
 

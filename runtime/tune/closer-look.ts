@@ -102,13 +102,13 @@ export function roughly(
   const between =
     goal.kind === 'throughput'
       ? each.between
-      : bound.estimateBetween(demand, pagesBehindDevices(each.candidate));
-  const estimate = Math.max(each.least, bound.estimate(demand));
+      : bound.estimate.betweenTokens(demand, pagesBehindDevices(each.candidate));
+  const estimate = Math.max(each.least, bound.estimate.roughly(demand));
   return { ...each, estimate, between, estimated: 'roughly', atLeast: undefined };
 }
 
 function closely(each: Bounded, bound: PlanBound, look: Look): Bounded {
-  const close = bound.closely(look.demand, false, pagesBehindDevices(each.candidate));
+  const close = bound.estimate.closely(look.demand, false, pagesBehindDevices(each.candidate));
   if (close === undefined) return { ...roughly(each, bound, look), estimated: 'no closer' };
   return {
     ...each,

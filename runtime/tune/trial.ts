@@ -137,7 +137,7 @@ export function secondsToSpare(
   byEstimate: boolean,
 ): number {
   if (!byEstimate) return by - (now + bound.least(demand, true)) * (1 - ROUNDING);
-  const left = bound.closely(demand, true)?.seconds ?? bound.estimate(demand, true);
+  const left = bound.estimate.closely(demand, true)?.seconds ?? bound.estimate.roughly(demand, true);
   return left < by * LITTLE ? Infinity : by * (1 + CLOSELY_OVER) - now - left;
 }
 

@@ -82,7 +82,7 @@ describe('of candidates that share stages, sizes and layouts', () => {
     const candidates = findCandidates(plan, ['static'], sizes);
     const contextOf = (): BoundContext => createBoundContext(plan.topology, FULCRUM_ENGINE);
     const closely = (candidate: Candidate, context: BoundContext): number | undefined =>
-      candidateBound(candidate, context)?.closely(demand)?.seconds;
+      candidateBound(candidate, context)?.estimate.closely(demand)?.seconds;
     const [one, other] = [contextOf(), contextOf()];
     const forwards = candidates.map((each) => closely(each, one));
     const backwards = candidates.toReversed().map((each) => closely(each, other));

@@ -29,7 +29,7 @@ describe('estimates of planBound', () => {
       const compiled = createPlanCompiler()(candidatePlan(candidate));
       if (compiled.diagnostics.some(({ severity }) => severity === 'error')) return [];
       const { makespan } = simulate(compiled.runtime(), candidatePlan(candidate), all);
-      const estimate = candidateBound(candidate, context)!.compiled(compiled).estimate(demand);
+      const estimate = candidateBound(candidate, context)!.compiled(compiled).estimate.roughly(demand);
       return [{ label: candidateLabel(candidate), ratio: estimate / makespan }];
     });
     expect(figures.length).toBeGreaterThan(30);
@@ -55,7 +55,7 @@ describe('estimates of planBound', () => {
           const each = candidatePlan(candidate);
           const compiled = compile(each);
           const { latency } = simulate(compiled.runtime(), each, all);
-          const close = candidateBound(candidate, context)!.compiled(compiled).closely(demand)!;
+          const close = candidateBound(candidate, context)!.compiled(compiled).estimate.closely(demand)!;
           return { label: candidateLabel(candidate), ratio: close.betweenTokens / latency.betweenTokens };
         });
     });
@@ -78,12 +78,14 @@ describe('estimates of planBound', () => {
       const compiled = compile(candidatePlan(candidate));
       const { latency } = simulate(compiled.runtime(), candidatePlan(candidate), all);
       const bound = candidateBound(candidate, context)!.compiled(compiled);
-      expect(bound.closely(demand), label).toBeUndefined();
-      const part = bound.estimateBetween(demand) / latency.betweenTokens;
+      expect(bound.estimate.closely(demand), label).toBeUndefined();
+      const part = bound.estimate.betweenTokens(demand) / latency.betweenTokens;
       expect(part, label).toBeGreaterThan(0.5);
       expect(part, label).toBeLessThan(1);
       // What has no room behind the devices waits before it is prefilled.
-      expect(bound.estimateBetween(demand, 0)).toBeLessThan(bound.estimateBetween(demand) * 0.9);
+      expect(bound.estimate.betweenTokens(demand, 0)).toBeLessThan(
+        bound.estimate.betweenTokens(demand) * 0.9,
+      );
     }
   });
 
@@ -103,7 +105,10 @@ describe('estimates of planBound', () => {
       const compiled = createPlanCompiler()(candidatePlan(candidate));
       const { makespan } = simulate(compiled.runtime(), candidatePlan(candidate), all);
       const bound = candidateBound(candidate, context)!.compiled(compiled);
-      const ratios = [bound.estimate(demand) / makespan, bound.closely(demand)!.seconds / makespan];
+      const ratios = [
+        bound.estimate.roughly(demand) / makespan,
+        bound.estimate.closely(demand)!.seconds / makespan,
+      ];
       return { label: candidateLabel(candidate), ratios };
     });
     expect(figures.length).toBeGreaterThan(5);
@@ -136,7 +141,7 @@ describe('estimates of planBound', () => {
       const each = candidatePlan(candidate);
       return {
         simulated: simulate(createPlanCompiler()(each).runtime(), each, all).makespan,
-        estimated: candidateBound(candidate, context)!.estimate(demand),
+        estimated: candidateBound(candidate, context)!.estimate.roughly(demand),
       };
     });
     for (const [i, larger] of figures.slice(1).entries()) {

@@ -83,7 +83,7 @@ describe('planBound', () => {
     const each = candidatePlan(candidate);
     const { makespan } = simulate(createPlanCompiler()(each).runtime(), each, all);
     expect(bound.least(demand)).toBeLessThan(makespan / 2);
-    for (const seconds of [bound.estimate(demand), bound.closely(demand)!.seconds]) {
+    for (const seconds of [bound.estimate.roughly(demand), bound.estimate.closely(demand)!.seconds]) {
       expect(seconds / makespan).toBeGreaterThan(atLeast);
       expect(seconds / makespan).toBeLessThan(1.05);
     }
@@ -229,8 +229,8 @@ describe('planBound', () => {
       return {
         candidate,
         least: bound.least(demand) / makespan,
-        estimate: bound.estimate(demand) / makespan,
-        close: bound.closely(demand)!.seconds / makespan,
+        estimate: bound.estimate.roughly(demand) / makespan,
+        close: bound.estimate.closely(demand)!.seconds / makespan,
         ofOne: candidateBound(candidate, one)!.compiled(compiled).least(demand) / makespan,
       };
     });
@@ -286,7 +286,7 @@ describe('planBound', () => {
         all,
         demand,
         FULCRUM_ENGINE,
-        (left) => bound.estimate(left, true),
+        (left) => bound.estimate.roughly(left, true),
       );
       expect(Math.max(...ends) / makespan, candidateLabel(candidate)).toBeLessThan(1.05);
       expect(Math.min(...ends) / makespan, candidateLabel(candidate)).toBeGreaterThan(0.8);
@@ -317,14 +317,14 @@ describe('planBound', () => {
           const compiled = createPlanCompiler()(candidatePlan(candidate));
           if (compiled.diagnostics.some(({ severity }) => severity === 'error')) return [];
           const bound = candidateBound(candidate, context)!.compiled(compiled);
-          const whole = bound.closely(demand)!.seconds;
+          const whole = bound.estimate.closely(demand)!.seconds;
           const { makespan, ends } = endsMidway(
             candidate,
             compiled.runtime(),
             all,
             demand,
             engine,
-            (left) => bound.closely(left, true)?.seconds ?? bound.estimate(left, true),
+            (left) => bound.estimate.closely(left, true)?.seconds ?? bound.estimate.roughly(left, true),
           );
           const label = candidateLabel(candidate);
           // Midway a stage for both phases is not looked at closely.
@@ -355,7 +355,7 @@ describe('planBound', () => {
       const compiled = createPlanCompiler()(candidatePlan(candidate));
       const { makespan, latency } = simulate(compiled.runtime(), candidatePlan(candidate), all);
       const bound = candidateBound(candidate, context)!.compiled(compiled);
-      const { seconds, betweenTokens } = bound.closely(demand)!;
+      const { seconds, betweenTokens } = bound.estimate.closely(demand)!;
       expect(seconds, label).toBeGreaterThanOrEqual(bound.least(demand) * (1 - 1e-9));
       expect(seconds / makespan, label).toBeGreaterThan(0.87);
       expect(seconds / makespan, label).toBeLessThan(1.02);
@@ -378,7 +378,9 @@ describe('planBound', () => {
         if (candidate.stages[0]!.mesh.dp === 1) continue;
         const compiled = createPlanCompiler()(candidatePlan(candidate));
         const { makespan } = simulate(compiled.runtime(), candidatePlan(candidate), all);
-        const closely = candidateBound(candidate, context)!.compiled(compiled).closely(demand)!.seconds;
+        const closely = candidateBound(candidate, context)!
+          .compiled(compiled)
+          .estimate.closely(demand)!.seconds;
         expect(closely / makespan, candidateLabel(candidate)).toBeLessThan(1.01);
         expect(closely / makespan, candidateLabel(candidate)).toBeGreaterThan(0.97);
       }
@@ -397,7 +399,7 @@ describe('planBound', () => {
     const ratios = candidates.map((candidate) => {
       const compiled = createPlanCompiler()(candidatePlan(candidate));
       const { makespan, latency } = simulate(compiled.runtime(), candidatePlan(candidate), all);
-      const close = candidateBound(candidate, context)!.closely(demand)!;
+      const close = candidateBound(candidate, context)!.estimate.closely(demand)!;
       return [close.seconds / makespan, close.betweenTokens / latency.betweenTokens] as const;
     });
     expect(new Set(candidates.map(({ stages: [stage] }) => stage!.mesh.dp * 10 + stage!.mesh.pp)).size).toBe(
@@ -422,7 +424,7 @@ describe('planBound', () => {
     const sizes = { microbatchTokens: [16, 32, 64, 128], batchRequests: [8] };
     for (const candidate of findCandidates(plan, ['static'], sizes)) {
       const bound = candidateBound(candidate, context)!;
-      const part = bound.estimateBetween(demand) / bound.closely(demand)!.betweenTokens;
+      const part = bound.estimate.betweenTokens(demand) / bound.estimate.closely(demand)!.betweenTokens;
       expect(part, candidateLabel(candidate)).toBeGreaterThan(0.6);
       expect(part, candidateLabel(candidate)).toBeLessThan(1.2);
     }
@@ -439,7 +441,7 @@ describe('planBound', () => {
     const sizes = { microbatchTokens: [16, 32], batchRequests: [16, 64] };
     for (const candidate of findCandidates(plan, ['static'], sizes)) {
       const bound = candidateBound(candidate, context)!;
-      const part = bound.estimateBetween(demand) / bound.closely(demand)!.betweenTokens;
+      const part = bound.estimate.betweenTokens(demand) / bound.estimate.closely(demand)!.betweenTokens;
       expect(part, candidateLabel(candidate)).toBeGreaterThan(0.87);
       expect(part, candidateLabel(candidate)).toBeLessThan(1.05);
     }
@@ -467,14 +469,15 @@ describe('planBound', () => {
       if (transitions.count > 1) inTurns++;
       const pages = hostKvBytes(candidate.base)! / page;
       const bound = candidateBound(candidate, context)!.compiled(compiled);
-      const { seconds, betweenTokens } = bound.closely(demand, false, pages)!;
+      const { seconds, betweenTokens } = bound.estimate.closely(demand, false, pages)!;
       // Each turn ends with a transition to decode, and all but the first begin with one to prefill.
       const free = {
         ...compiled,
         transitions: compiled.transitions.map((each) => ({ ...each, seconds: 0 })),
       };
       const waits =
-        seconds - candidateBound(candidate, context)!.compiled(free).closely(demand, false, pages)!.seconds;
+        seconds -
+        candidateBound(candidate, context)!.compiled(free).estimate.closely(demand, false, pages)!.seconds;
       const moving = compiled.transitions.reduce((sum, each) => sum + each.seconds, 0);
       expect(compiled.transitions.map((each) => each.seconds > 0)).toEqual([true, true]);
       expect(waits).toBeGreaterThan(0);
@@ -482,13 +485,13 @@ describe('planBound', () => {
       expect(betweenTokens / latency.betweenTokens, candidateLabel(candidate)).toBeGreaterThan(0.8);
       expect(betweenTokens / latency.betweenTokens, candidateLabel(candidate)).toBeLessThan(1.02);
       // A rough estimate is not far off either.
-      expect(bound.estimateBetween(demand, pages) / betweenTokens).toBeGreaterThan(0.4);
-      expect(bound.estimateBetween(demand, pages) / betweenTokens).toBeLessThan(1.2);
+      expect(bound.estimate.betweenTokens(demand, pages) / betweenTokens).toBeGreaterThan(0.4);
+      expect(bound.estimate.betweenTokens(demand, pages) / betweenTokens).toBeLessThan(1.2);
     }
     expect(inTurns).toBeGreaterThan(3);
     const without = candidateBound(candidates[0]!, context)!;
-    expect(without.estimateBetween(demand, 0)).toBeGreaterThan(0);
-    expect(without.closely(demand, false, 0)!.seconds).toBeGreaterThan(0);
+    expect(without.estimate.betweenTokens(demand, 0)).toBeGreaterThan(0);
+    expect(without.estimate.closely(demand, false, 0)!.seconds).toBeGreaterThan(0);
   });
 
   it('estimates no more closely where sequences share pages', () => {
@@ -503,7 +506,7 @@ describe('planBound', () => {
       const request = { promptTokens: 40, outputTokens: 20, prefix: { name: '', tokens } };
       const all = Array.from({ length: 50 }, () => request);
       const demand = demandOf(all, kvView(plan.model.shape, plan.kv.pageTokens));
-      return bound.closely(demand)?.seconds;
+      return bound.estimate.closely(demand)?.seconds;
     });
     expect(whole).toBeGreaterThan(0);
     // Less than a quarter of a page is computed again, more copied: pages are each sequence's own.

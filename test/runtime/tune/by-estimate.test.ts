@@ -81,8 +81,8 @@ describe('tune by estimates', () => {
         const bound = survey.exactBounds.get(best.candidate)!;
         const page = neutralPageBytes(best.candidate.base);
         const estimates = [
-          bound.closely(survey.demand, false, hostKvBytes(best.candidate.base)! / page)!.seconds,
-          bound.estimate(survey.demand),
+          bound.estimate.closely(survey.demand, false, hostKvBytes(best.candidate.base)! / page)!.seconds,
+          bound.estimate.roughly(survey.demand),
         ];
         const tooLong = Math.max(0, ...estimates.map((each) => each / makespan - 1));
         // Midway as well the estimate of what is left may be too long, and of plans as small as these that shows.
@@ -158,7 +158,7 @@ describe('tune by estimates', () => {
     }).filter(({ stages }) => stages[0]!.mesh.tp > 1);
     const { demand, context } = createSurvey(plan, all);
     const promised = candidates.map((each) => {
-      const { seconds } = candidateBound(each, context)!.closely(demand)!;
+      const { seconds } = candidateBound(each, context)!.estimate.closely(demand)!;
       return leastByEstimate({ candidate: each, estimate: seconds, estimated: 'closely' });
     });
     const [, second] = [...promised].sort((a, b) => a - b);
@@ -279,7 +279,9 @@ describe('tune by estimates', () => {
         const each = candidatePlan(candidate);
         const { makespan } = simulate(compile(each).runtime(), each, all);
         const bound = candidateBound(candidate, context)!;
-        return [bound.closely(demand)!.seconds, bound.estimate(demand)].map((seconds) => seconds / makespan);
+        return [bound.estimate.closely(demand)!.seconds, bound.estimate.roughly(demand)].map(
+          (seconds) => seconds / makespan,
+        );
       });
     expect(parts).toHaveLength(4);
     for (const part of parts.flat()) expect(part).toBeLessThan(1.05);
@@ -297,8 +299,14 @@ describe('tune by estimates', () => {
       for (const candidate of findCandidates(plan, ['static'], some)) {
         const bound = candidateBound(candidate, context);
         if (!bound?.fits(demand)) continue;
-        const rough = leastByEstimate({ candidate, estimate: bound.estimate(demand), estimated: 'roughly' });
-        expect(rough, candidateLabel(candidate)).toBeLessThan(bound.closely(demand)!.seconds * 1.001);
+        const rough = leastByEstimate({
+          candidate,
+          estimate: bound.estimate.roughly(demand),
+          estimated: 'roughly',
+        });
+        expect(rough, candidateLabel(candidate)).toBeLessThan(
+          bound.estimate.closely(demand)!.seconds * 1.001,
+        );
       }
     }
   });
@@ -318,7 +326,9 @@ describe('tune by estimates', () => {
       const some = { microbatchTokens: [128, 512, 2048], batchRequests: [16, 64, 256] };
       const parts = findCandidates(plan, ['static'], some).flatMap((candidate) => {
         const bound = candidateBound(candidate, context);
-        return bound?.fits(demand) ? [bound.estimate(demand) / bound.closely(demand)!.seconds] : [];
+        return bound?.fits(demand)
+          ? [bound.estimate.roughly(demand) / bound.estimate.closely(demand)!.seconds]
+          : [];
       });
       expect(parts.length).toBeGreaterThan(30);
       for (const part of parts) {
