@@ -6,6 +6,7 @@ import { once, onceForObject } from '../once.js';
 import { carryingTier } from '../passes/kv-edges.js';
 import type { Plan, Stage, Topology } from '../plan/plan.js';
 import { tierFor, type Routes } from '../plan/routes.js';
+import { BETWEEN_HOSTS_MARGIN } from './estimate-margins.js';
 
 /** How the bytes of a KV page are spread over the hosts beside a stage, in the mean over its replicas. */
 export interface HostShares {
@@ -44,9 +45,6 @@ const hostsBeside = onceForObject((topology: Topology) =>
   ),
 );
 
-/** Factor that keeps the estimate rather short: one that is too long may cost the best plan. */
-const RATHER_SHORT = 0.98;
-
 /**
  * Estimated seconds of one page from the hosts of a stage to those of another, where others are on their way all the
  * time: those of the busiest lane, out of a host or into one. No bound: any replica may hand over to any.
@@ -71,7 +69,7 @@ export function secondsBetweenHosts(
     }
     most = Math.max(most, out);
   });
-  return Math.max(most, ...into) * RATHER_SHORT;
+  return Math.max(most, ...into) * BETWEEN_HOSTS_MARGIN;
 }
 
 /**

@@ -15,11 +15,12 @@ import type { Stage } from '../plan/plan.js';
 import { createHeap } from '../reshard/heap.js';
 import type { HostTimes } from './bounded-plan.js';
 import type { CourseSetting } from './course-setting.js';
+import { SHOWN_MOVES } from './estimate-margins.js';
 import { linesInKeys } from './linear-in-keys.js';
 import type { PromptCourse } from './prompt-course.js';
 import { createPromptTurns, type TurnSetting } from './prompt-turns.js';
 import type { PromptsBeside } from './prompts-beside.js';
-import { SHOWN_MOVES, sum, type StageLoad } from './stage-load.js';
+import { sum, type StageLoad } from './stage-load.js';
 
 /**
  * The part of `StageLoad` that estimating decode needs: the cost of a step, seconds per page from the host tier, mesh

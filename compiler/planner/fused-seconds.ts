@@ -13,15 +13,9 @@ import { onceForBoth, onceForObject } from '../once.js';
 import type { BoundedPlan } from './bounded-plan.js';
 import { roundsInPlace, type RoundsInPlace, type SequencesInOrder } from './decode-rounds.js';
 import type { Demand } from './demand.js';
+import { MIXED_STEP_WAIT } from './estimate-margins.js';
 import { mixedSteps, type MixedSteps, type StepsOfRound } from './mixed-steps.js';
 import { likelyAtOnce, sum } from './stage-load.js';
-
-/**
- * Fraction of the way of a step with prompts through the pipeline that the steps behind it wait for: some of these
- * waits are short, and some fall together. Of all of it courses of plans for the paper's machines, models and workloads
- * show 0.8 and more; where lengths are even it may be no more than this.
- */
-const WAITED = 0.5;
 
 /** Decode rows beside prompts that are no more than this part of a step's tokens are left out. */
 const SAME_TOKENS = 0.01;
@@ -58,7 +52,9 @@ export function fusedSeconds(
   // Replicas deal out prompts by the sequences that they have, several to one as it may be.
   const waits =
     dp === 1 && pp > 1
-      ? sum(load.costs.of(work(runs, found.mixed.mostTokens, found.rowsBeside * runs))) * WAITED * (pp - 1)
+      ? sum(load.costs.of(work(runs, found.mixed.mostTokens, found.rowsBeside * runs))) *
+        MIXED_STEP_WAIT *
+        (pp - 1)
       : 0;
   const ofRuns = sum(carrying) + (inRuns - mixed) * other + waits;
   const passing = (ofRuns + behind * (other + shown)) / pp + runs * shown;

@@ -4,6 +4,7 @@ import type { BoundedPlan } from './bounded-plan.js';
 import { companyApart, companyOf, type Company, type CompanyApart } from './decode-company.js';
 import type { SequencesInOrder } from './decode-rounds.js';
 import type { Demand } from './demand.js';
+import { DISAGGREGATED_WAIT_MARGIN, TURN_WAIT_MARGIN } from './estimate-margins.js';
 import { leastBetweenTokens } from './least-seconds.js';
 import { partsWaited } from './prompt-turns.js';
 import { likelyAtOnce, promptWork, roundsInOrder, sum, type StageLoad } from './stage-load.js';
@@ -72,12 +73,6 @@ function tokensLeft(rows: number, maxTokens: number, rowsWith: (left: number) =>
   }
 }
 
-/**
- * Factor that keeps waits between stages on devices of their own rather short: of some 240 small plans on random machines 6
- * have less than nine tenths of the estimate so, and 13 without it.
- */
-const RATHER_SHORT = 0.85;
-
 /** How KV goes between stages on devices of their own. */
 export interface Handing {
   /** Seconds of a page on its way from host to host, where pages go one after the other. */
@@ -122,7 +117,9 @@ function betweenApart(
   const waits = waited * Math.min(1, mayWait / Math.max(1, waiting)) * round;
   const handing = Math.max(...prefill.out) + Math.max(...decode.in) + pageSeconds;
   return (
-    roundOf(plan, demand, rows / dp / pp) + (handing * decodingPages) / decodeRows + waits * RATHER_SHORT
+    roundOf(plan, demand, rows / dp / pp) +
+    (handing * decodingPages) / decodeRows +
+    waits * DISAGGREGATED_WAIT_MARGIN
   );
 }
 
@@ -179,11 +176,5 @@ export function likelyWaiting(
     demand.inOrder,
     likelyAtOnce(decode.stage, room, demand),
   );
-  return (behindPrompts * prompts + aheadOfRows * rows) * ofTurns * RATHER_LITTLE;
+  return (behindPrompts * prompts + aheadOfRows * rows) * ofTurns * TURN_WAIT_MARGIN;
 }
-
-/**
- * Factor that keeps the estimate rather short: of some 100 plans for the paper's machines, models and workloads none
- * waits less than 0.75 of what they are worked out to.
- */
-const RATHER_LITTLE = 0.7;

@@ -2,16 +2,11 @@
 import type { BoundedPlan } from './bounded-plan.js';
 import { apartSeconds } from './apart-seconds.js';
 import { promptsOf, rowsOf, type Demand } from './demand.js';
+import { SIDE_BY_SIDE_MARGIN } from './estimate-margins.js';
 import { fusedSeconds } from './fused-seconds.js';
 import { busiestSeconds, leastSeconds } from './least-seconds.js';
 import type { PhaseSeconds } from './likely-between.js';
 import { decodeWork, rowsOfLongest, sum, type StageLoad } from './stage-load.js';
-
-/**
- * Factor that keeps the estimate rather short: one that is too long may cost the best plan, one that is too short a
- * simulation.
- */
-const RATHER_SHORT = 0.97;
 
 /**
  * Estimated seconds of the demand where prompts and decode go on side by side: all of the work, and behind it the
@@ -24,7 +19,7 @@ export function likelySeconds(plan: BoundedPlan, demand: Demand, begun: boolean)
   const { inOrder } = demand;
   if (inOrder === undefined) return busy + tailSeconds(evenly.decode, evenly.room, demand);
   const sideBySide = evenly.prefill === evenly.decode ? fusedSeconds : apartSeconds;
-  return Math.max(busy, sideBySide(evenly, demand, inOrder) * RATHER_SHORT);
+  return Math.max(busy, sideBySide(evenly, demand, inOrder) * SIDE_BY_SIDE_MARGIN);
 }
 
 /** Estimated seconds of each phase by itself. */

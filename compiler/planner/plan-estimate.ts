@@ -13,7 +13,7 @@ import type { CourseSetting } from './course-setting.js';
 import { decodeCourse, type Arrival, type CourseFigures } from './decode-course.js';
 import type { SequencesInOrder } from './decode-rounds.js';
 import type { Demand } from './demand.js';
-
+import { FUSED_COURSE_MARGIN } from './estimate-margins.js';
 import { likelyBetweenTokens, likelyWaiting } from './likely-between.js';
 import { likelyPhases, likelySeconds } from './likely-seconds.js';
 import { goesWith, promptCourse, promptSteps, type PromptCourse } from './prompt-course.js';
@@ -116,14 +116,6 @@ function areOneByOne({ prefill, decode }: BoundedPlan): boolean {
   return prefill.stage !== decode.stage && countInCommon(prefill.stage.devices, decode.stage.devices) > 0;
 }
 
-/**
- * What of the course of a stage for both phases is its estimate: one that is too long may cost the best plan. As measured of
- * static plans for the paper's machines, models and workloads, and not proven: nine tenths take longer than the estimate by
- * 0.1% or more, half by 0.3 to 0.4% or more. Some are too long all the same, as with two replicas: one plan takes 1.5% less
- * (`bench/estimates.ts`, docs/tuning.md).
- */
-const FUSED_SHORT = 0.997;
-
 /** What is to be estimated closely: a demand, or what is left of it. */
 interface Asked extends Pick<Demand, 'kv'> {
   readonly inOrder: SequencesInOrder;
@@ -134,7 +126,7 @@ interface Asked extends Pick<Demand, 'kv'> {
 
 function fusedFigures(plan: BoundedPlan, { context }: EstimateSetting, asked: Asked): CourseFigures {
   const { seconds, betweenTokens } = context.fused(plan.decode, courseSetting(plan, asked));
-  return { seconds: seconds * FUSED_SHORT, betweenTokens: betweenTokens * FUSED_SHORT };
+  return { seconds: seconds * FUSED_COURSE_MARGIN, betweenTokens: betweenTokens * FUSED_COURSE_MARGIN };
 }
 
 /** Stages on the same devices. */

@@ -12,9 +12,10 @@ import { prepare, type Host } from '../cost/host-queue.js';
 import type { Stage } from '../plan/plan.js';
 import type { CourseSetting } from './course-setting.js';
 import type { SequencesInOrder } from './decode-rounds.js';
+import { SHOWN_MOVES } from './estimate-margins.js';
 import { hostsOf } from './hosts.js';
 import { createPromptLine, pagesOf, type PromptLine, type PromptStep } from './prompt-line.js';
-import { SHOWN_MOVES, sum, type StageLoad } from './stage-load.js';
+import { sum, type StageLoad } from './stage-load.js';
 
 /**
  * The part of `StageLoad` that estimating prefill needs: step limits, the cost of a step, seconds per page to the host

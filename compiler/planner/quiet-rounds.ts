@@ -4,6 +4,7 @@
  */
 import { groupBy } from '../group-by.js';
 import type { HostTimes } from './bounded-plan.js';
+import { HELD_UP_BY_SLOWEST } from './estimate-margins.js';
 import { movePast, type Replica, type Sequences } from './fused-replica.js';
 import type { LineInKeys } from './linear-in-keys.js';
 
@@ -19,15 +20,6 @@ interface Setting {
  * later.
  */
 const LEAST_ROUNDS = 10;
-
-/**
- * Fraction of the time by which a replica's round is shorter than that of the slowest replica of its host that is added
- * to it. A host prepares one step at a time: a replica that has caught up with a slower one of the same host waits for
- * it in every round from then on, so that a part of the difference shows in the mean. With this 63 courses with
- * replicas (m15b on four A100, all of sharegpt) differ by -0.7 to +0.6% from those that go step by step, and by -1.5 to
- * +0.8% without.
- */
-const HELD_UP = 0.5;
 
 /**
  * Where all replicas run steps of decode rows alone, moves them on to shortly before the first sequence of any ends.
@@ -74,7 +66,7 @@ function quietRounds(
   const atFirst = replicas.map((each) => roundSeconds(each, LEAST_ROUNDS, host, setting));
   const slowest = host > 0 ? Math.max(...atFirst) : 0;
   return replicas.map((replica, index) => {
-    const heldUp = Math.max(0, slowest - atFirst[index]!) * HELD_UP;
+    const heldUp = Math.max(0, slowest - atFirst[index]!) * HELD_UP_BY_SLOWEST;
     const secondsOf = (rounds: number): number =>
       rounds * (roundSeconds(replica, rounds, host, setting) + heldUp);
     const most = roundsToSkip(replica, sequences);

@@ -40,12 +40,6 @@ export interface StageLoad {
   readonly in: readonly number[];
 }
 
-/**
- * Fraction of a page move's time that delays a device whose steps have exchanges, and any that decodes. The rest
- * overlaps exchanges and host work.
- */
-export const SHOWN_MOVES = 0.75;
-
 /** The sum of some numbers. */
 export const sum = (values: readonly number[]): number => values.reduce((total, each) => total + each, 0);
 
