@@ -35,7 +35,7 @@ import {
   type BoundContext,
   type BoundedStage,
 } from './bounded-stage.js';
-import { sharedPlaces, type BoundedPlan } from './bounded-plan.js';
+import { sharedGroups, type BoundedPlan } from './bounded-plan.js';
 import { secondsBetweenHosts } from './between-hosts.js';
 import type { Candidate } from './candidates.js';
 import type { Demand } from './demand.js';
@@ -215,7 +215,7 @@ function boundedPlan(
   const [decode, ...otherDecode] = loads.filter(({ stage }) => stage.phases.includes('decode'));
   if (!prefill || !decode || otherPrefill.length + otherDecode.length > 0) return undefined;
   const overhead = overheadOf(plan, engine);
-  const shared = sharedPlaces(prefill.stage, decode.stage);
+  const shared = sharedGroups(prefill.stage, decode.stage);
   const room = pages.get(decode.stage.name) ?? 0;
   return { overhead, prefill, decode, room, shared, takesTurns, engine };
 }

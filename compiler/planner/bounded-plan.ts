@@ -25,7 +25,7 @@ export interface BoundedPlan {
   /** KV pages of a replica where it decodes. */
   readonly room: number;
   /** Where both stages have the same devices; undefined where they do not. */
-  readonly shared: SharedPlaces | undefined;
+  readonly shared: SharedGroups | undefined;
   /**
    * The weights of both stages certainly are not on the devices at once: neither stage runs steps in the other's turn.
    */
@@ -39,19 +39,19 @@ export interface BoundedPlan {
 }
 
 /** For every pipeline stage of decode the pipeline stages of prefill that have devices in common with it. */
-export type SharedPlaces = readonly (readonly number[])[];
+export type SharedGroups = readonly (readonly number[])[];
 
 /**
  * The pipeline stages that share devices; undefined where the stages differ in devices or in the number of replicas.
  * With as many replicas, replica i of both stages has the same devices.
  */
-export function sharedPlaces(prefill: Stage, decode: Stage): SharedPlaces | undefined {
+export function sharedGroups(prefill: Stage, decode: Stage): SharedGroups | undefined {
   const { dp, pp, tp } = prefill.mesh;
   if (dp !== decode.mesh.dp) return undefined;
   if (prefill.devices !== decode.devices && prefill.devices.join() !== decode.devices.join())
     return undefined;
-  const places = Array.from({ length: decode.mesh.pp }, () => new Set<number>());
+  const groups = Array.from({ length: decode.mesh.pp }, () => new Set<number>());
   for (let rank = 0; rank < pp * tp; rank++)
-    places[Math.floor(rank / decode.mesh.tp)]!.add(Math.floor(rank / tp));
-  return places.map((each) => [...each]);
+    groups[Math.floor(rank / decode.mesh.tp)]!.add(Math.floor(rank / tp));
+  return groups.map((each) => [...each]);
 }

@@ -31,7 +31,7 @@ import { mostHeld } from './held-prompts.js';
 import { knownFused, type KnownFused } from './known-fused.js';
 import type { PromptCourse } from './prompt-course.js';
 import { type StageLoad, type StepSeconds } from './stage-load.js';
-import { meanOfDealt, placeCosts, type PlaceCosts } from './place-costs.js';
+import { meanOfDealt, pipelineCosts, type PipelineCosts } from './pipeline-costs.js';
 import { pageCost, type PageSeconds } from './page-seconds.js';
 import { createOutliner, type Outliner, type StageOutline } from './stage-outline.js';
 
@@ -124,8 +124,8 @@ export interface BoundedStage {
   /** What it needs of memory. */
   readonly needs: StageNeeds;
   /** As in `StageLoad`, with `meanCosts` and `stepSeconds`. */
-  readonly costs: PlaceCosts;
-  readonly meanCosts: PlaceCosts;
+  readonly costs: PipelineCosts;
+  readonly meanCosts: PipelineCosts;
   readonly stepSeconds: StepSeconds;
   /** By pipeline stage, seconds of a KV page to the host tier and from there. */
   readonly moves: readonly PageSeconds[];
@@ -167,8 +167,8 @@ function replicasAtWork({ phases, mesh, batchRequests }: Stage): number {
 
 /** Costs of replicas that are not alike: `least` for bounds, `mean` for estimates. One object where all are alike. */
 interface CostsOfReplicas {
-  readonly least: PlaceCosts;
-  readonly mean: PlaceCosts;
+  readonly least: PipelineCosts;
+  readonly mean: PipelineCosts;
 }
 
 /** The part of a stage that does not depend on the sizes of its steps. */
@@ -279,10 +279,10 @@ function costsBySize(groups: readonly ReplicaCosts[]): LaidOutStage['costsFor'] 
     const key = alike ? ids : `${replicas} ${ids}`;
     const before = known.get(key);
     if (before !== undefined) return before;
-    const least = placeCosts(lists.map((list) => list.least));
+    const least = pipelineCosts(lists.map((list) => list.least));
     const mean = alike
       ? least
-      : placeCosts(
+      : pipelineCosts(
           lists.map(({ each }) => each),
           replicas,
         );
@@ -333,8 +333,8 @@ function hardwareAt(
   dp: number,
   pp: number,
 ): GroupHardware {
-  const groupAt = (place: number): readonly number[] => {
-    const first = (dp * mesh.pp + place) * mesh.tp;
+  const groupAt = (at: number): readonly number[] => {
+    const first = (dp * mesh.pp + at) * mesh.tp;
     return devices.slice(first, first + mesh.tp);
   };
   return groupHardware(topology, routes, groupAt(pp), pp + 1 < mesh.pp ? groupAt(pp + 1) : undefined);
@@ -356,25 +356,25 @@ function stepSecondsOf(
   interface Costs {
     readonly each: readonly ProgramCost[];
     /** By pipeline stage the indices of its replicas' costs in `each`; a single one where these are alike. */
-    readonly byPlace: readonly (readonly [number, ...number[]])[];
+    readonly byPp: readonly (readonly [number, ...number[]])[];
   }
   let costs: Costs | undefined;
   const find = (): Costs => {
     const replicas = Array.from({ length: stage.mesh.dp }, (_, dp) => dp);
-    const places = programs.map((program, pp) =>
+    const groups = programs.map((program, pp) =>
       replicas.map((dp) => stepsOf(program, hardwareAt(plan, stage, routes, dp, pp))),
     );
-    const each = [...new Set(places.flat())];
-    const byPlace = places.map((own) => {
+    const each = [...new Set(groups.flat())];
+    const byPp = groups.map((own) => {
       const ids = own.map((cost) => each.indexOf(cost));
       return (new Set(ids).size === 1 ? ids.slice(0, 1) : ids) as [number, ...number[]];
     });
-    return { each, byPlace };
+    return { each, byPp };
   };
   return (size) => {
     costs ??= find();
     const seconds = costs.each.map((cost) => cost.seconds(size));
-    return costs.byPlace.map((own) =>
+    return costs.byPp.map((own) =>
       own.length === 1
         ? seconds[own[0]]!
         : meanOfDealt(

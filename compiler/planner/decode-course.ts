@@ -324,8 +324,8 @@ function roundsOf(
     const { ofReplica, all, ofHost, preparing } = stepsOf(count);
     return linesInKeys(count, (keys) => {
       const [rows, seen] = [count / all, keys / all];
-      const places = stepSeconds({ tokens: rows, samples: rows, pairs: seen, keys: seen, singleRows: true });
-      const [passing, filling] = [sum(places), Math.max(...places) * ofReplica];
+      const groups = stepSeconds({ tokens: rows, samples: rows, pairs: seen, keys: seen, singleRows: true });
+      const [passing, filling] = [sum(groups), Math.max(...groups) * ofReplica];
       return [Math.max(preparing + passing, filling, preparing * ofHost), passing, filling];
     });
   });

@@ -44,7 +44,7 @@ export interface DecodeStep {
   /** Seconds of a step of r rows are no less than `fixed + perRow r` of any of these. */
   readonly linear: readonly { readonly fixed: number; readonly perRow: number }[];
   /** Seconds of a step with as many rows as there can be: of the host, and by pipeline stage. */
-  readonly full: { readonly preparing: number; readonly places: readonly number[] };
+  readonly full: { readonly preparing: number; readonly groups: readonly number[] };
 }
 
 /**
@@ -70,7 +70,7 @@ export function decodeStep(
     linear,
     full: {
       preparing: step + request * inStep,
-      places: decode.costs.rowsStep(inStep, mostKeys(inStep, room, demand)),
+      groups: decode.costs.rowsStep(inStep, mostKeys(inStep, room, demand)),
     },
   };
 }
@@ -89,7 +89,7 @@ export interface DecodeSpans {
   /** The fewest steps that the rows can be dealt over. */
   readonly fewestSteps: number;
   /** By pipeline stage: its group runs all steps, one after the other. */
-  readonly places: readonly RisingLine[];
+  readonly groups: readonly RisingLine[];
   /** No more than `pp` steps are in flight at once. */
   readonly inFlight: RisingLine;
   /** The rows of steps in flight hold their KV pages. */
@@ -114,13 +114,13 @@ export function decodeSpans(
   const { dp, pp } = mesh;
   const { steps: fewestSteps, tokens } = rows;
   const fewer = fewestSteps * BEFORE_FEWEST;
-  const places = decode.costs
+  const groups = decode.costs
     .lines({ ...rows, steps: fewer, sampling: fewer }, rows)
     .map(({ at, slope }): RisingLine => ({ atFewest: at, perStep: slope }));
   const preparing = fewestSteps * step + tokens * request;
   const inFlight = {
-    atFewest: (sum(places.map(({ atFewest }) => atFewest)) + preparing) / pp,
-    perStep: (sum(places.map(({ perStep }) => perStep)) + step) / pp,
+    atFewest: (sum(groups.map(({ atFewest }) => atFewest)) + preparing) / pp,
+    perStep: (sum(groups.map(({ perStep }) => perStep)) + step) / pp,
   };
   /** @param held by all rows in the mean, and by a row at least, of so many that there are */
   const curves = (held: number, byRow: number, room: number): readonly FallingCurve[] =>
@@ -133,7 +133,7 @@ export function decodeSpans(
   const atOnce = Math.max(1, Math.min(decoding, Math.max(batchRequests, pp))) / dp;
   return {
     fewestSteps,
-    places,
+    groups,
     inFlight,
     held: room === 0 ? [] : curves(decodePages / dp, leastPages(kv, shortestPrompt), Math.max(room, pp)),
     together: [...curves(tokens, 1, atOnce), { base: rowsOfLongest(demand) * aRow, over: 0 }],

@@ -264,12 +264,10 @@ function startStep(course: Course, replica: Replica): boolean {
   const seconds = lines ? undefined : load.stepSeconds({ tokens: carried, samples, pairs, keys });
   const prepared = prepare(host, now, overhead.step + overhead.request * parts);
   let [at, arrived] = [prepared, prepared];
-  for (let place = 0; place < free.length; place++) {
+  for (let pp = 0; pp < free.length; pp++) {
     arrived = at;
-    at =
-      Math.max(at, free[place]!) +
-      (seconds?.[place] ?? lines![place]!.few + (keys - rows) * lines![place]!.perKey);
-    free[place] = at;
+    at = Math.max(at, free[pp]!) + (seconds?.[pp] ?? lines![pp]!.few + (keys - rows) * lines![pp]!.perKey);
+    free[pp] = at;
   }
   // The host need not wait for what has nothing to be read, but for exchanges.
   replica.left = samples > 0 || mesh.tp > 1 ? at : Math.max(arrived, replica.left);

@@ -186,7 +186,7 @@ export function movePast(replica: Replica, sequences: Sequences, rounds: number,
     step.at += seconds;
     step.keys += rounds * step.rows;
   }
-  for (let place = 0; place < free.length; place++) free[place]! += seconds;
+  for (let pp = 0; pp < free.length; pp++) free[pp]! += seconds;
   replica.left += seconds;
   if (replica.quietSteps !== undefined) replica.quietSteps -= rounds * steps.length;
 }

@@ -38,7 +38,7 @@ export function fusedSeconds(
   const alone = Math.min(steps - mixed, decodeRows / dp - rows);
   const carrying = load.costs.of(work(mixed, promptTokens / dp, rows));
   const others = load.costs.of(work(alone, 0, decodeRows / dp - rows));
-  const busy = carrying.map((seconds, place) => seconds + others[place]!);
+  const busy = carrying.map((seconds, pp) => seconds + others[pp]!);
 
   const parts = (requests + decodeRows) / dp;
   const preparing = steps * overhead.step + parts * overhead.request;

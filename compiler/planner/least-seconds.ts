@@ -18,7 +18,7 @@ import {
   type Decoding,
   type DecodeStep,
 } from './decode-spans.js';
-import type { BoundedPlan, SharedPlaces } from './bounded-plan.js';
+import type { BoundedPlan, SharedGroups } from './bounded-plan.js';
 import type { Demand } from './demand.js';
 import { leastOfConvex } from './least-of-convex.js';
 import { decodeWork, promptWork, rowsOfLongest, sum, type DecodeWork, type StageLoad } from './stage-load.js';
@@ -64,8 +64,8 @@ export function leastOfStage(
     if (!aDecodeStep) return Math.max(...load.costs.of(promptWork(load, asked)));
     const rows = decodeWork(load, room, asked);
     const spans = decodeSpans(decoding, asked, rows, aDecodeStep);
-    const { fewestSteps, places, inFlight, held, together } = spans;
-    return leastOfAll(fewestSteps, [...places, inFlight], [...held, ...together]);
+    const { fewestSteps, groups, inFlight, held, together } = spans;
+    return leastOfAll(fewestSteps, [...groups, inFlight], [...held, ...together]);
   };
   const none = seconds(0);
   const oneStep = sum(decodes ? load.costs.rowsStep(1, demand.shortestPrompt) : shortestStep(load, demand));
@@ -198,11 +198,11 @@ function busySeconds(context: Context, demand: Demand): number {
     ? Math.max(prepared.prompts, prepared.rows, (both.tokens * dp) / prefill.sizes.maxTokens)
     : prepared.prompts + prepared.rows;
   const spans = decodeSpans(context, demand, rows, context.decodeStep);
-  const { fewestSteps, places, inFlight } = spans;
+  const { fewestSteps, groups, inFlight } = spans;
   const curves = [...spans.held, ...spans.together];
   let least = Math.max(
     hostSeconds(context, demand, { ...prepared, all: steps }),
-    leastOfAll(fewestSteps, [...places, inFlight], curves),
+    leastOfAll(fewestSteps, [...groups, inFlight], curves),
   );
   const before = sumsBefore(first);
   const promptSeconds = prefill.costs.of(prompts);
@@ -228,7 +228,7 @@ function busySeconds(context: Context, demand: Demand): number {
   const moves = decode.in.map((page) => moving(page, decode.stage.mesh));
   if (shared) {
     const prompting = promptSeconds.map((seconds, pp) => before[pp]! + seconds);
-    const computing = places.map(({ atFewest }, pp) => {
+    const computing = groups.map(({ atFewest }, pp) => {
       const prefilling = Math.max(...shared[pp]!.map((at) => prefillSeconds[at]!));
       return prefilling + atFewest + behindRow[pp]! + moves[pp]!;
     });
@@ -239,7 +239,7 @@ function busySeconds(context: Context, demand: Demand): number {
   const waits = !begun && demand.decodeRows > 0;
   const beforeMove = waits ? sum(first) + context.givingUp.first : 0;
   const beforeStep = waits ? beforeMove + context.takingOver.first : 0;
-  const lines = places.map((line, pp) => {
+  const lines = groups.map((line, pp) => {
     const moved = beforeMove + moves[pp]!;
     const reached = waits ? beforeStep + beforeRow[pp]! : 0;
     return later(line, Math.max(moved, reached) + behindRow[pp]!);
@@ -286,7 +286,7 @@ function hostSeconds(
 interface Turns {
   readonly spans: DecodeSpans;
   /** By pipeline stage of decode. */
-  readonly shared: SharedPlaces;
+  readonly shared: SharedGroups;
   readonly behindRow: readonly number[];
   /** By pipeline stage of prefill, with what lies before. */
   readonly prompting: readonly number[];
@@ -299,7 +299,7 @@ interface Turns {
  * flight outside of its window while it is prepared and while other groups of its pipeline run it, and what is in flight
  * at the beginning of a window, or at its end, is no more than ever is: a window is shorter by no more than a full step
  * takes the host and the other groups. Between two windows a step of prefill comes to the device, which passes the
- * places before it that share the group: each of their devices decodes up to the end of the window. Where that takes as
+ * pipeline stages before it that share the group: each of their devices decodes up to the end of the window. Where that takes as
  * long as what a window is shorter by, more windows make nothing quicker; else there are no more than steps of prefill,
  * each of which ends a prompt or is full.
  */
@@ -311,11 +311,11 @@ function inTurnsSeconds(context: Context, demand: Demand, turns: Turns): number 
   // What all replicas have together says nothing of the windows of one.
   const curves = dp === 1 ? [...spans.held, ...spans.together] : spans.held;
   const refills = (demand.requests + demand.promptTokens / prefill.sizes.maxTokens) / dp;
-  const aStep = full.preparing + sum(full.places);
-  const seconds = spans.places.flatMap((line, pp) => {
-    const outside = aStep - full.places[pp]!;
+  const aStep = full.preparing + sum(full.groups);
+  const seconds = spans.groups.flatMap((line, pp) => {
+    const outside = aStep - full.groups[pp]!;
     return shared[pp]!.map((at) => {
-      const refilling = sum(shared[pp]!.map((place) => (place < at ? last[place]! : 0)));
+      const refilling = sum(shared[pp]!.map((before) => (before < at ? last[before]! : 0)));
       const lost = outside + Math.max(0, outside - refilling) * refills;
       const windows = leastOfAll(
         spans.fewestSteps,

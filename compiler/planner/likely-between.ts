@@ -143,7 +143,7 @@ function secondsMore(
     pairs: rows * keys + (tokens * promptPairs) / Math.max(1, promptTokens),
     keys: rows * keys + tokens,
   });
-  return carrying.map((seconds, place) => seconds - without[place]!);
+  return carrying.map((seconds, pp) => seconds - without[pp]!);
 }
 
 /** Seconds of each phase by itself: `prompts` of prefilling all prompts, `rows` of decoding all rows. */

@@ -197,9 +197,9 @@ function passGroups(
   let pages = 0;
   for (const each of ended) pages += pagesSent(sequences, each, pageTokens);
   let at = prepared;
-  for (let place = 0; place < free.length; place++) {
-    at = Math.max(at, free[place]!) + seconds[place]!;
-    free[place] = at + pages * out[place]! * shown;
+  for (let pp = 0; pp < free.length; pp++) {
+    at = Math.max(at, free[pp]!) + seconds[pp]!;
+    free[pp] = at + pages * out[pp]! * shown;
   }
   return { at, last: seconds.at(-1)! };
 }

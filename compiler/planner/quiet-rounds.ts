@@ -118,10 +118,10 @@ function roundsToSkip(replica: Replica, { tokens, last, pageTokens }: Sequences)
 function roundSeconds({ steps, free }: Replica, rounds: number, host: number, setting: Setting): number {
   const { overhead, rowsAlone } = setting;
   let longest = host;
-  for (let place = 0; place < free.length; place++) {
-    let atPlace = 0;
-    for (const { rows, keys } of steps) atPlace += secondsAt(rowsAlone(rows)[place]!, rows, keys, rounds);
-    longest = Math.max(longest, atPlace);
+  for (let pp = 0; pp < free.length; pp++) {
+    let ofGroup = 0;
+    for (const { rows, keys } of steps) ofGroup += secondsAt(rowsAlone(rows)[pp]!, rows, keys, rounds);
+    longest = Math.max(longest, ofGroup);
   }
   for (const { rows, keys } of steps) {
     let passing = overhead.step + overhead.request * rows;

@@ -6,7 +6,7 @@ import type { Stage } from '../plan/plan.js';
 import { decodeRounds, decodeSteps } from './decode-rounds.js';
 import type { Demand } from './demand.js';
 import { mostHeld } from './held-prompts.js';
-import type { PlaceCosts } from './place-costs.js';
+import type { PipelineCosts } from './pipeline-costs.js';
 import type { StageOutline } from './stage-outline.js';
 
 /**
@@ -21,9 +21,9 @@ export interface StageLoad {
   /** The most that one step of a replica may carry. */
   readonly sizes: StageOutline['sizes'];
   /** Lower bounds on costs: no more than any replica takes. */
-  readonly costs: PlaceCosts;
+  readonly costs: PipelineCosts;
   /** Lower bounds on costs in the mean over replicas; the same object as `costs` where all replicas are alike. */
-  readonly meanCosts: PlaceCosts;
+  readonly meanCosts: PipelineCosts;
   /** Exact seconds of single steps. */
   readonly stepSeconds: StepSeconds;
   /** Virtual engines that share its pipeline, each with a part of batch and pages. */

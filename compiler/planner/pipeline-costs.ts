@@ -1,4 +1,4 @@
-/** What work costs on each pipeline stage ("place") of a stage, whichever of its replicas does it. */
+/** What work costs on each pipeline stage of a stage, whichever of its replicas does it. */
 import type { LeastCost, TotalWork } from '../cost/least-cost.js';
 import { once, onceForBoth } from '../once.js';
 
@@ -9,7 +9,7 @@ export interface CostLine {
 }
 
 /** Costs as lists by pipeline stage. */
-export interface PlaceCosts {
+export interface PipelineCosts {
   /** Seconds of the work; where replicas are not alike, in the mean over them (see `meanOfDealt`). */
   readonly of: (work: TotalWork) => readonly number[];
   /** Seconds of one step with `tokens` tokens, all of one prompt and from its start. */
@@ -34,20 +34,19 @@ export interface PlaceCosts {
  *   the same costs share one list
  * @param atWork how many of the replicas have anything to do
  */
-export function placeCosts(groups: readonly (readonly LeastCost[])[], atWork = Infinity): PlaceCosts {
+export function pipelineCosts(groups: readonly (readonly LeastCost[])[], atWork = Infinity): PipelineCosts {
   const ofReplicas = (costs: readonly LeastCost[], secondsOf: (cost: LeastCost) => number): number =>
     costs.length === 1 ? secondsOf(costs[0]!) : meanOfDealt(costs.map(secondsOf), atWork);
   const kinds = [...new Set(groups)];
   const kindOf = groups.map((group) => kinds.indexOf(group));
-  const byPlace = <Found>(find: (costs: readonly LeastCost[]) => Found): readonly Found[] => {
+  const byPp = <Found>(find: (costs: readonly LeastCost[]) => Found): readonly Found[] => {
     const found = kinds.map(find);
     return kindOf.map((kind) => found[kind]!);
   };
-  const of = (work: TotalWork): readonly number[] =>
-    byPlace((costs) => ofReplicas(costs, (cost) => cost(work)));
-  const lines: PlaceCosts['lines'] = (before, at) => {
+  const of = (work: TotalWork): readonly number[] => byPp((costs) => ofReplicas(costs, (cost) => cost(work)));
+  const lines: PipelineCosts['lines'] = (before, at) => {
     const by = at.steps === before.steps ? at.tokens - before.tokens : at.steps - before.steps;
-    return byPlace((costs) => ({
+    return byPp((costs) => ({
       at: ofReplicas(costs, (cost) => cost(at)),
       slope:
         by === 0
