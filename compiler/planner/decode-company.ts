@@ -10,15 +10,15 @@ export interface Company {
   readonly promptTokens: number;
 }
 
-/** What sequences have beside them in a stage for both phases, where each has a prompt that waits for its place. */
-export function companyOf(sequences: SequencesInOrder, places: number, tokensOfRound: number): Company {
-  return companyBy(sequences)(places, tokensOfRound);
+/** What sequences have beside them in a stage for both phases, where each has a prompt that waits for its slot. */
+export function companyOf(sequences: SequencesInOrder, slots: number, tokensOfRound: number): Company {
+  return companyBy(sequences)(slots, tokensOfRound);
 }
 
-/** Found once for a workload, for all stages with as many places and prompt tokens in a round. */
+/** Found once for a workload, for all stages with as many slots and prompt tokens in a round. */
 const companyBy = onceForObject((sequences: SequencesInOrder) =>
   onceForBoth(
-    (places, tokensOfRound) => layOutWithCompany(sequences, places, { tokensOfRound, inPlace: true }).company,
+    (slots, tokensOfRound) => layOutWithCompany(sequences, slots, { tokensOfRound, inPlace: true }).company,
   ),
 );
 
@@ -37,12 +37,12 @@ export interface CompanyApart extends Pick<Company, 'rows'> {
  */
 export function companyApart(
   sequences: SequencesInOrder,
-  places: number,
+  slots: number,
   tokensOfRound: number,
   handedOver: number,
 ): CompanyApart {
   const come = Math.min(tokensOfRound, handedOver);
-  const { laidOut, company } = layOutWithCompany(sequences, places, { tokensOfRound: come, inPlace: false });
+  const { laidOut, company } = layOutWithCompany(sequences, slots, { tokensOfRound: come, inPlace: false });
   let [prefilled, waited, waiting, decoding] = [0, 0, 0, 0];
   const { rows, prompts, begins } = laidOut;
   for (let place = 0; place < rows.length; place++) {
@@ -63,11 +63,11 @@ export function companyApart(
 /** Lays sequences out, and finds what each has beside it. */
 function layOutWithCompany(
   sequences: SequencesInOrder,
-  places: number,
+  slots: number,
   prefill: Prefill,
 ): { readonly laidOut: LaidOut; readonly company: Company } {
   const inOrderOfEnd: number[] = [];
-  const laidOut = layOut(sequences, places, prefill, (place) => inOrderOfEnd.push(place));
+  const laidOut = layOut(sequences, slots, prefill, (place) => inOrderOfEnd.push(place));
   const { rows, prompts, begins, ends } = laidOut;
   const { tokensOfRound } = prefill;
   const course = {

@@ -15,46 +15,44 @@ export interface SequencesInOrder {
 }
 
 /**
- * Rounds until all rows are done, with no more than so many sequences under way at once: each begins as soon as one
+ * Rounds until all rows are done, with no more than `slots` sequences under way at once: each begins as soon as one
  * before it has made room.
  *
- *     rows 3, 1, 4 with 2 places: 3 . .
- *                                 1 4 4 4 4     5 rounds
+ *     rows 3, 1, 4 with 2 slots: 3 . .
+ *                                1 4 4 4 4     5 rounds
  */
-export function decodeRounds(sequences: SequencesInOrder, places: number): number {
-  return laidOutBy(sequences)(places).rounds;
+export function decodeRounds(sequences: SequencesInOrder, slots: number): number {
+  return laidOutBy(sequences)(slots).rounds;
 }
 
 /**
  * Steps in all these rounds, with no more than `pp` of a replica in flight at once: in the last rounds there are fewer
  * sequences. Replicas have them in turn.
  *
- *     rows 3, 1, 4 with 2 places and steps: 2 2 2 1 1     8 steps
+ *     rows 3, 1, 4 with 2 slots and steps: 2 2 2 1 1     8 steps
  */
 export function decodeSteps(
   sequences: SequencesInOrder,
-  places: number,
+  slots: number,
   { dp, pp }: Pick<Mesh, 'dp' | 'pp'>,
 ): number {
-  return stepsBy(sequences)(dp, pp)(places);
+  return stepsBy(sequences)(dp, pp)(slots);
 }
 
 const stepsBy = onceForObject((sequences: SequencesInOrder) =>
-  onceForBoth((dp, pp) =>
-    once((places: number) => stepsOf(laidOutBy(sequences)(places), places, { dp, pp })),
-  ),
+  onceForBoth((dp, pp) => once((slots: number) => stepsOf(laidOutBy(sequences)(slots), slots, { dp, pp }))),
 );
 
 /** Until the last of all begin, there are enough sequences for every step: those that end last are what the others come to. */
 function stepsOf(
   { ends }: Pick<LaidOut, 'ends'>,
-  places: number,
+  slots: number,
   { dp, pp }: Pick<Mesh, 'dp' | 'pp'>,
 ): number {
   let steps = 0;
   for (let replica = 0; replica < dp; replica++) {
     /** Those that end last: a heap, the first of them to end at the beginning. */
-    const last = new Int32Array(Math.min(pp, Math.ceil(places / dp)));
+    const last = new Int32Array(Math.min(pp, Math.ceil(slots / dp)));
     let size = 0;
     for (let place = replica; place < ends.length; place += dp)
       if (size < last.length) addLast(last, size++, place, ends);
@@ -66,8 +64,8 @@ function stepsOf(
 
 /** Of a workload, for all the plans that are estimated for it. */
 const laidOutBy = onceForObject((sequences: SequencesInOrder) =>
-  once((places: number): Pick<LaidOut, 'rounds' | 'ends'> => {
-    const { rounds, ends } = layOut(sequences, places, { tokensOfRound: Infinity, inPlace: false });
+  once((slots: number): Pick<LaidOut, 'rounds' | 'ends'> => {
+    const { rounds, ends } = layOut(sequences, slots, { tokensOfRound: Infinity, inPlace: false });
     return { rounds, ends };
   }),
 );
@@ -76,12 +74,8 @@ const laidOutBy = onceForObject((sequences: SequencesInOrder) =>
  * As `decodeRounds`, where prompts are prefilled meanwhile elsewhere, one after the other, `tokensOfRound` tokens in a
  * round: a sequence begins to decode when its prompt is done.
  */
-export function roundsWithPrompts(
-  sequences: SequencesInOrder,
-  places: number,
-  tokensOfRound: number,
-): number {
-  return layOut(sequences, places, { tokensOfRound, inPlace: false }).rounds;
+export function roundsWithPrompts(sequences: SequencesInOrder, slots: number, tokensOfRound: number): number {
+  return layOut(sequences, slots, { tokensOfRound, inPlace: false }).rounds;
 }
 
 /** Rounds of a stage for both phases, in which prompts are prefilled and rows decoded. */
@@ -96,18 +90,18 @@ export interface RoundsInPlace {
 }
 
 /**
- * As `roundsWithPrompts`, where each prompt waits for the place in which its sequence decodes, as in a stage for both
+ * As `roundsWithPrompts`, where each prompt waits for the slot in which its sequence decodes, as in a stage for both
  * phases, and with what there is while some prompts are to come.
  *
  * @param prompted told of each prompt from which round on it is prefilled, in order, and its tokens
  */
 export function roundsInPlace(
   sequences: SequencesInOrder,
-  places: number,
+  slots: number,
   tokensOfRound: number,
   prompted?: (fromRound: number, tokens: number) => void,
 ): RoundsInPlace {
-  const { prompts, begins, ends, rounds } = layOut(sequences, places, { tokensOfRound, inPlace: true });
+  const { prompts, begins, ends, rounds } = layOut(sequences, slots, { tokensOfRound, inPlace: true });
   let [prompting, rowsMeanwhile] = [0, 0];
   for (let i = 0; i < prompts.length; i++) {
     if (prompts[i] === 0) continue;
@@ -120,7 +114,7 @@ export function roundsInPlace(
     rounds,
     prompting,
     rowsMeanwhile,
-    steps: (mesh) => stepsOf({ ends }, places, mesh),
+    steps: (mesh) => stepsOf({ ends }, slots, mesh),
   };
 }
 
@@ -131,13 +125,13 @@ interface Lengths {
 }
 
 const lengthsOf = onceForObject(({ prompts, rows }: SequencesInOrder): Lengths => {
-  const places = rows.flatMap((each, place) => (each > 0 || prompts[place]! > 0 ? [place] : []));
-  const ofPlaces = (values: readonly number[]): Float64Array =>
-    Float64Array.from(places, (place) => Math.max(0, values[place]!));
-  return { prompts: ofPlaces(prompts), rows: ofPlaces(rows) };
+  const left = rows.flatMap((each, place) => (each > 0 || prompts[place]! > 0 ? [place] : []));
+  const ofLeft = (values: readonly number[]): Float64Array =>
+    Float64Array.from(left, (place) => Math.max(0, values[place]!));
+  return { prompts: ofLeft(prompts), rows: ofLeft(rows) };
 });
 
-/** How prompts are prefilled: so many tokens in a round, and whether each waits for the place of its sequence. */
+/** How prompts are prefilled: so many tokens in a round, and whether each waits for the slot of its sequence. */
 export interface Prefill {
   readonly tokensOfRound: number;
   readonly inPlace: boolean;
@@ -170,10 +164,10 @@ export function layOut(
   for (let i = 0; i < count; i++) {
     const prompt = prompts[i]!;
     const isFull = size === underWay.length;
-    const place = isFull ? ends[underWay[0]!]! : 0;
-    let begin = place;
+    const free = isFull ? ends[underWay[0]!]! : 0;
+    let begin = free;
     if (prompt > 0) {
-      if (inPlace && place > prefilled) prefilled = place;
+      if (inPlace && free > prefilled) prefilled = free;
       prefilled += prompt / tokensOfRound;
       if (prefilled > begin) begin = prefilled;
     }

@@ -91,7 +91,7 @@ interface Apart extends Handing {
 
 /**
  * The same where prompts are prefilled on devices of their own: with what sequences wait from their first token until they
- * begin, as their pages are handed over and as places come free. No more wait at once than the tiers between the stages have
+ * begin, as their pages are handed over and as slots come free. No more wait at once than the tiers between the stages have
  * room for, and one that has yet to be sent there: then prefill waits.
  */
 function betweenApart(

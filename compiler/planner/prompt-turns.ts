@@ -76,20 +76,20 @@ export interface PartsWaited {
   readonly aheadOfRows: number;
 }
 
-/** What sequences wait where all are prefilled first, and then decode in order of arrival, `places` of them at once. */
-export function partsWaited(sequences: SequencesInOrder, places: number): PartsWaited {
-  return partsBy(sequences)(places);
+/** What sequences wait where all are prefilled first, and then decode in order of arrival, `slots` of them at once. */
+export function partsWaited(sequences: SequencesInOrder, slots: number): PartsWaited {
+  return partsBy(sequences)(slots);
 }
 
 const partsBy = onceForObject((sequences: SequencesInOrder) =>
-  once((places: number) => findParts(sequences, places)),
+  once((slots: number) => findParts(sequences, slots)),
 );
 
-function findParts({ prompts, rows }: SequencesInOrder, places: number): PartsWaited {
+function findParts({ prompts, rows }: SequencesInOrder, slots: number): PartsWaited {
   const sum = (all: readonly number[]): number => all.reduce((total, each) => total + Math.max(0, each), 0);
   const [promptTokens, decodeRows] = [sum(prompts), sum(rows)];
   const decoding = rows.filter((each) => each > 0).length;
-  const begunAtOnce = (places * decodeRows) / Math.max(1, decoding);
+  const begunAtOnce = (slots * decodeRows) / Math.max(1, decoding);
   let [prompted, given, behindPrompts, aheadOfRows] = [0, 0, 0, 0];
   for (const [i, each] of rows.entries()) {
     prompted += Math.max(0, prompts[i]!);

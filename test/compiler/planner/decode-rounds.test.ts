@@ -17,7 +17,7 @@ interface Sequence {
 }
 
 interface Counted {
-  readonly places: number;
+  readonly slots: number;
   /** Whether a prompt waits for the place of its sequence. */
   readonly inPlace: boolean;
 }
@@ -26,12 +26,12 @@ interface Counted {
  * Round by round: one prompt is prefilled at a time; who is under way and has none left has a row; who waits begins in
  * order of arrival as soon as there is room.
  */
-function countRounds(sequences: readonly Sequence[], { places, inPlace }: Counted): number {
+function countRounds(sequences: readonly Sequence[], { slots, inPlace }: Counted): number {
   const waiting = sequences.filter(({ prompt, rows }) => prompt + rows > 0).map((each) => ({ ...each }));
   let underWay: Sequence[] = [];
   for (let rounds = 0; ; rounds++) {
     underWay = underWay.filter(({ prompt, rows }) => prompt + rows > 0);
-    while (underWay.length < places && waiting.length > 0) {
+    while (underWay.length < slots && waiting.length > 0) {
       underWay.push(waiting.shift()!);
       // One that needs nothing more than its prompt, which was prefilled while it waited, has its place for no time.
       underWay = underWay.filter(({ prompt, rows }) => prompt + rows > 0);
@@ -47,7 +47,7 @@ const sequences = fc.array(
   fc.record({ prompt: fc.integer({ min: 0, max: 6 }), rows: fc.integer({ min: 0, max: 12 }) }),
   { maxLength: 40 },
 );
-const places = fc.integer({ min: 1, max: 45 });
+const slots = fc.integer({ min: 1, max: 45 });
 const inOrder = (all: readonly Sequence[], tokensOfRound: number): SequencesInOrder => ({
   computed: all.map(() => 0),
   begun: all.map(() => false),
@@ -58,9 +58,9 @@ const inOrder = (all: readonly Sequence[], tokensOfRound: number): SequencesInOr
 describe('decodeRounds', () => {
   it('counts what goes round by round', () => {
     fc.assert(
-      fc.property(sequences, places, (all, most) => {
+      fc.property(sequences, slots, (all, most) => {
         const alone = all.map(({ rows }) => ({ prompt: 0, rows }));
-        const rounds = countRounds(alone, { places: most, inPlace: true });
+        const rounds = countRounds(alone, { slots: most, inPlace: true });
         expect(decodeRounds(inOrder(all, 7), most)).toBe(rounds);
         expect(roundsWithPrompts(inOrder(alone, 7), most, 7)).toBe(rounds);
       }),
@@ -71,7 +71,7 @@ describe('decodeRounds', () => {
 describe('decodeSteps', () => {
   it('counts in every round no more steps than there are sequences under way', () => {
     fc.assert(
-      fc.property(sequences, places, fc.integer({ min: 1, max: 8 }), (all, most, inFlight) => {
+      fc.property(sequences, slots, fc.integer({ min: 1, max: 8 }), (all, most, inFlight) => {
         const waiting = all.map(({ rows }) => rows).filter((rows) => rows > 0);
         let underWay: number[] = [];
         let steps = 0;
@@ -92,10 +92,10 @@ describe('decodeSteps', () => {
 });
 
 describe('roundsWithPrompts', () => {
-  it('counts what goes round by round, with prompts before the places of their sequences', () => {
+  it('counts what goes round by round, with prompts before the slots of their sequences', () => {
     fc.assert(
-      fc.property(sequences, places, (all, most) => {
-        const rounds = countRounds(all, { places: most, inPlace: false });
+      fc.property(sequences, slots, (all, most) => {
+        const rounds = countRounds(all, { slots: most, inPlace: false });
         expect(roundsWithPrompts(inOrder(all, 8), most, 8)).toBeCloseTo(rounds, 9);
       }),
     );
@@ -103,11 +103,11 @@ describe('roundsWithPrompts', () => {
 });
 
 describe('roundsInPlace', () => {
-  it('counts what goes round by round, with prompts in the places of their sequences', () => {
+  it('counts what goes round by round, with prompts in the slots of their sequences', () => {
     fc.assert(
-      fc.property(sequences, places, (all, most) => {
+      fc.property(sequences, slots, (all, most) => {
         expect(roundsInPlace(inOrder(all, 8), most, 8).rounds).toBeCloseTo(
-          countRounds(all, { places: most, inPlace: true }),
+          countRounds(all, { slots: most, inPlace: true }),
           9,
         );
       }),
@@ -137,11 +137,11 @@ describe('rounds with prompts that take long', () => {
     { maxLength: 40 },
   );
 
-  it('counts what goes round by round, though places are free long before the next prompt is done', () => {
+  it('counts what goes round by round, though slots are free long before the next prompt is done', () => {
     fc.assert(
-      fc.property(slow, places, (all, most) => {
+      fc.property(slow, slots, (all, most) => {
         const sequences = inOrder(all, 8);
-        const rounds = (inPlace: boolean): number => countRounds(all, { places: most, inPlace });
+        const rounds = (inPlace: boolean): number => countRounds(all, { slots: most, inPlace });
         expect(roundsWithPrompts(sequences, most, 8)).toBeCloseTo(rounds(false), 9);
         expect(roundsInPlace(sequences, most, 8).rounds).toBeCloseTo(rounds(true), 9);
       }),
@@ -194,7 +194,7 @@ describe('companyOf', () => {
 
   it('is what there is round by round, where prompts take none', () => {
     fc.assert(
-      fc.property(sequences, places, (all, most) => {
+      fc.property(sequences, slots, (all, most) => {
         const lengths = all.map(({ rows }) => rows);
         const lives: { begin: number; end: number }[] = [];
         let ends: number[] = [];
