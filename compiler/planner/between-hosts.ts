@@ -22,11 +22,11 @@ export interface HostShares {
  * @param pageBytes bytes that a page takes on each rank of the stage
  */
 export function hostShares(plan: Plan, { devices }: Stage, pageBytes: readonly number[]): HostShares {
-  const { hosts, places } = hostsBeside(plan.topology)(devices)(carryingTier(plan)?.name);
+  const { hosts, hostOf } = hostsBeside(plan.topology)(devices)(carryingTier(plan)?.name);
   const whole = pageBytes.reduce((sum, bytes) => sum + bytes, 0);
   const shares = hosts.map(() => 0);
-  places.forEach((place, rank) => {
-    if (place !== undefined) shares[place]! += pageBytes[rank]! / whole;
+  hostOf.forEach((host, rank) => {
+    if (host !== undefined) shares[host]! += pageBytes[rank]! / whole;
   });
   return { hosts, shares };
 }
@@ -39,8 +39,8 @@ const hostsBeside = onceForObject((topology: Topology) =>
         (device) => tier && tierFor(topology, topology.devices[device]!.group, tier)?.path,
       );
       const hosts = [...new Set(paths)].filter((path) => path !== undefined);
-      const placeOf = new Map(hosts.map((path, place) => [path, place]));
-      return { hosts, places: paths.map((path) => (path === undefined ? undefined : placeOf.get(path))) };
+      const indexOf = new Map(hosts.map((path, index) => [path, index]));
+      return { hosts, hostOf: paths.map((path) => (path === undefined ? undefined : indexOf.get(path))) };
     }),
   ),
 );

@@ -45,12 +45,12 @@ export function companyApart(
   const { laidOut, company } = layOutWithCompany(sequences, slots, { tokensOfRound: come, inPlace: false });
   let [prefilled, waited, waiting, decoding] = [0, 0, 0, 0];
   const { rows, prompts, begins } = laidOut;
-  for (let place = 0; place < rows.length; place++) {
-    prefilled += prompts[place]! / tokensOfRound;
-    if (rows[place] === 0) continue;
-    const waits = Math.max(0, begins[place]! - prefilled);
+  for (let index = 0; index < rows.length; index++) {
+    prefilled += prompts[index]! / tokensOfRound;
+    if (rows[index] === 0) continue;
+    const waits = Math.max(0, begins[index]! - prefilled);
     waiting += waits;
-    waited += waits / rows[place]!;
+    waited += waits / rows[index]!;
     decoding++;
   }
   return {
@@ -67,23 +67,23 @@ function layOutWithCompany(
   prefill: Prefill,
 ): { readonly laidOut: LaidOut; readonly company: Company } {
   const inOrderOfEnd: number[] = [];
-  const laidOut = layOut(sequences, slots, prefill, (place) => inOrderOfEnd.push(place));
+  const laidOut = layOut(sequences, slots, prefill, (index) => inOrderOfEnd.push(index));
   const { rows, prompts, begins, ends } = laidOut;
   const { tokensOfRound } = prefill;
   const course = {
     begins,
-    ends: Float64Array.from(inOrderOfEnd, (place) => ends[place]!),
+    ends: Float64Array.from(inOrderOfEnd, (index) => ends[index]!),
     prompts,
     tokensOfRound,
   };
   const [atBegins, atEnds] = [sumsAt(begins, course), sumsAt(course.ends, course)];
   let [rowsBeside, promptsBeside, decoding] = [0, 0, 0];
   for (let last = 0; last < inOrderOfEnd.length; last++) {
-    const place = inOrderOfEnd[last]!;
-    if (rows[place] === 0) continue;
-    const rounds = ends[place]! - begins[place]!;
-    rowsBeside += (atEnds.rows[last]! - atBegins.rows[place]!) / rounds;
-    promptsBeside += (atEnds.tokens[last]! - atBegins.tokens[place]!) / rounds;
+    const index = inOrderOfEnd[last]!;
+    if (rows[index] === 0) continue;
+    const rounds = ends[index]! - begins[index]!;
+    rowsBeside += (atEnds.rows[last]! - atBegins.rows[index]!) / rounds;
+    promptsBeside += (atEnds.tokens[last]! - atBegins.tokens[index]!) / rounds;
     decoding++;
   }
   const mean = (sum: number): number => sum / Math.max(1, decoding);

@@ -101,7 +101,7 @@ export function decodeCourse(
   const back: Waiting[] = [];
   const others = beside?.steps;
   const line = beside
-    ? lineAsReady(rows, beside.ready, (place) => others === undefined || prompts[place]! <= 0)
+    ? lineAsReady(rows, beside.ready, (index) => others === undefined || prompts[index]! <= 0)
     : lineInOrder(rows, () => turns?.done() ?? rows.length);
   let [round, seconds] = [0, 0];
   /** How many are under way, and what of their tokens does not grow with the rounds. */
@@ -236,7 +236,7 @@ interface Line {
   /** The first one has begun. */
   readonly take: () => void;
   /** More of them are known. */
-  readonly add: (places: readonly number[]) => void;
+  readonly add: (indices: readonly number[]) => void;
 }
 
 /**
@@ -265,14 +265,14 @@ function lineInOrder(rows: readonly number[], done: () => number): Line {
 function lineAsReady(
   rows: readonly number[],
   ready: ArrayLike<number>,
-  isKnown: (place: number) => boolean,
+  isKnown: (index: number) => boolean,
 ): Line {
   const coming = createHeap<number>((a, b) => ready[a]! - ready[b]! || a - b);
   const there = createHeap<number>((a, b) => a - b);
-  const add = (place: number): void => {
-    if (rows[place]! > 0) coming.push(place);
+  const add = (index: number): void => {
+    if (rows[index]! > 0) coming.push(index);
   };
-  for (let place = 0; place < rows.length; place++) if (isKnown(place)) add(place);
+  for (let index = 0; index < rows.length; index++) if (isKnown(index)) add(index);
   return {
     first(seconds) {
       for (let next = coming.peek(); next !== undefined && ready[next]! <= seconds; next = coming.peek()) {
@@ -282,7 +282,7 @@ function lineAsReady(
       return there.peek() ?? coming.peek();
     },
     take: () => void there.pop(),
-    add: (places) => places.forEach(add),
+    add: (indices) => indices.forEach(add),
   };
 }
 

@@ -54,9 +54,9 @@ function stepsOf(
     /** Those that end last: a heap, the first of them to end at the beginning. */
     const last = new Int32Array(Math.min(pp, Math.ceil(slots / dp)));
     let size = 0;
-    for (let place = replica; place < ends.length; place += dp)
-      if (size < last.length) addLast(last, size++, place, ends);
-      else if (ends[place]! > ends[last[0]!]!) replaceFirst(last, size, place, ends);
+    for (let index = replica; index < ends.length; index += dp)
+      if (size < last.length) addLast(last, size++, index, ends);
+      else if (ends[index]! > ends[last[0]!]!) replaceFirst(last, size, index, ends);
     for (let i = 0; i < size; i++) steps += ends[last[i]!]!;
   }
   return steps;
@@ -125,9 +125,9 @@ interface Lengths {
 }
 
 const lengthsOf = onceForObject(({ prompts, rows }: SequencesInOrder): Lengths => {
-  const left = rows.flatMap((each, place) => (each > 0 || prompts[place]! > 0 ? [place] : []));
+  const left = rows.flatMap((each, index) => (each > 0 || prompts[index]! > 0 ? [index] : []));
   const ofLeft = (values: readonly number[]): Float64Array =>
-    Float64Array.from(left, (place) => Math.max(0, values[place]!));
+    Float64Array.from(left, (index) => Math.max(0, values[index]!));
   return { prompts: ofLeft(prompts), rows: ofLeft(rows) };
 });
 
@@ -147,13 +147,13 @@ export interface LaidOut extends Lengths {
 /**
  * Lays sequences out in rounds.
  *
- * @param ended told of all sequences, by their places, in the order in which they end
+ * @param ended told of all sequences, by their index, in the order in which they end
  */
 export function layOut(
   sequences: SequencesInOrder,
   most: number,
   { tokensOfRound, inPlace }: Prefill,
-  ended?: (place: number) => void,
+  ended?: (index: number) => void,
 ): LaidOut {
   const { prompts, rows } = lengthsOf(sequences);
   const count = rows.length;

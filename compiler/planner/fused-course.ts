@@ -49,7 +49,7 @@ export interface FusedFigures extends CourseFigures {
   readonly mostOfStep: number;
 }
 
-/** The state of a course. Sequences are known by their places in the order of arrival. */
+/** The state of a course. Sequences are known by their index in the order of arrival. */
 interface Course {
   readonly load: FusedStage;
   readonly overhead: HostTimes;
@@ -89,7 +89,7 @@ export function fusedCourse(
 ): FusedFigures {
   const { dp, pp } = load.stage.mesh;
   const sequences = sequencesOf(inOrder, kv.pageTokens);
-  const all = inOrder.rows.flatMap((rows, place) => (rows + inOrder.prompts[place]! === 0 ? [] : [place]));
+  const all = inOrder.rows.flatMap((rows, index) => (rows + inOrder.prompts[index]! === 0 ? [] : [index]));
   const course: Course = {
     ...{ load, overhead, rowsAlone: rowsAlone(load), sequences, rows: inOrder.rows },
     replicas: hostsOf(overhead, dp).map((host) => newReplica(host, pp, room, all.length)),

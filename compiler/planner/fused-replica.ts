@@ -5,7 +5,7 @@
 import type { Host } from '../cost/host-queue.js';
 import type { SequencesInOrder } from './decode-rounds.js';
 
-/** The state of all sequences, by their places in the order of arrival. */
+/** The state of all sequences, by their index in the order of arrival. */
 export interface Sequences {
   /** Tokens that are in steps, or done. */
   readonly tokens: Int32Array;
@@ -84,7 +84,7 @@ export interface Replica {
 /** The state of sequences before any of them is let in. */
 export function sequencesOf({ computed, prompts, rows }: SequencesInOrder, pageTokens: number): Sequences {
   const count = computed.length;
-  const last = Int32Array.from(computed, (tokens, place) => tokens + prompts[place]! + rows[place]!);
+  const last = Int32Array.from(computed, (tokens, index) => tokens + prompts[index]! + rows[index]!);
   return {
     ...{ tokens: Int32Array.from(computed), last, prompt: Int32Array.from(prompts) },
     ...{

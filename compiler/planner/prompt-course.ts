@@ -85,9 +85,9 @@ export function promptSteps(
     sent: new Float64Array(count),
   };
   const hosts = hostsOf(overhead, dp, host);
-  const replicas = promptsByReplica(sequences, dp).map((prompts, place) => ({
+  const replicas = promptsByReplica(sequences, dp).map((prompts, index) => ({
     line: createPromptLine(load, sequences, prompts, pageTokens, room),
-    host: hosts[place]!,
+    host: hosts[index]!,
     free: new Float64Array(pp),
     past: new Float64Array(pp),
     ...{ steps: 0, asked: 0, filling: undefined, gone: 0, unsent: NONE },
@@ -231,7 +231,7 @@ export function goesWith({ room, mostPages, waited }: PromptCourse, other: numbe
 }
 
 /**
- * Prompts of each replica, by their places in the order of arrival: each goes to the replica with the fewest tokens by
+ * Prompts of each replica, by their index in the order of arrival: each goes to the replica with the fewest tokens by
  * then.
  */
 function promptsByReplica({ prompts }: SequencesInOrder, dp: number): readonly (readonly number[])[] {
@@ -246,6 +246,6 @@ function promptsByReplica({ prompts }: SequencesInOrder, dp: number): readonly (
 }
 
 /** KV pages of a prompt that are sent out: none where it has no rows to decode. */
-function pagesSent(sequences: SequencesInOrder, place: number, pageTokens: number): number {
-  return sequences.rows[place]! > 0 ? pagesOf(sequences, place, pageTokens) : 0;
+function pagesSent(sequences: SequencesInOrder, index: number, pageTokens: number): number {
+  return sequences.rows[index]! > 0 ? pagesOf(sequences, index, pageTokens) : 0;
 }

@@ -10,7 +10,7 @@ import type { StageLoad } from './stage-load.js';
 /** Prompt tokens in one step of a replica. */
 export interface PromptStep {
   readonly tokens: number;
-  /** Prompts that end with it, by their place in the order of arrival. */
+  /** Prompts that end with it, by their index in the order of arrival. */
   readonly ended: readonly number[];
   /** Pairs of a query and a key that attention computes. */
   readonly pairs: number;
@@ -38,7 +38,7 @@ export interface PromptLine {
 }
 
 /**
- * @param line the replica's prompts, by their places in the order of arrival
+ * @param line the replica's prompts, by their index in the order of arrival
  * @param room KV pages of the replica
  */
 export function createPromptLine(
@@ -73,15 +73,15 @@ export function createPromptLine(
       let [tokens, pairs, keys] = [0, 0, 0];
       const ended: number[] = [];
       while (first < letIn && tokens < sizes.maxTokens && ended.length < sizes.maxSequences) {
-        const place = line[first]!;
-        const count = Math.min(prompts[place]! - done, sizes.maxTokens - tokens);
-        const start = computed[place]! + done;
+        const index = line[first]!;
+        const count = Math.min(prompts[index]! - done, sizes.maxTokens - tokens);
+        const start = computed[index]! + done;
         tokens += count;
         pairs += pairsOf(start, count);
         keys += start + count;
         done += count;
-        if (done < prompts[place]!) break;
-        ended.push(place);
+        if (done < prompts[index]!) break;
+        ended.push(index);
         first++;
         done = 0;
       }
@@ -98,8 +98,8 @@ export function createPromptLine(
 /** KV pages that a prompt fills, its last page whole. */
 export function pagesOf(
   { computed, prompts }: Pick<SequencesInOrder, 'computed' | 'prompts'>,
-  place: number,
+  index: number,
   pageTokens: number,
 ): number {
-  return Math.ceil((computed[place]! + prompts[place]!) / pageTokens);
+  return Math.ceil((computed[index]! + prompts[index]!) / pageTokens);
 }

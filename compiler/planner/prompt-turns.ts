@@ -24,7 +24,7 @@ export interface PromptTurns {
   /** Number of prompts that are prefilled: the first ones in order of arrival. */
   readonly done: () => number;
   /** Seconds at which a prompt that is prefilled had its first token. */
-  readonly firstToken: (place: number) => number;
+  readonly firstToken: (index: number) => number;
   /** Pages come into the tiers, or leave them where negative. */
   readonly add: (pages: number) => void;
   /** Whether decode is to give way to prefill now. */
@@ -45,11 +45,11 @@ export function createPromptTurns(
 ): PromptTurns {
   let [done, held, until] = [0, 0, 0];
   const first: number[] = [];
-  const pagesOf = (place: number): number =>
-    rows[place]! > 0 && !begun[place] ? Math.ceil((computed[place]! + prompts[place]!) / pageTokens) : 0;
+  const pagesOf = (index: number): number =>
+    rows[index]! > 0 && !begun[index] ? Math.ceil((computed[index]! + prompts[index]!) / pageTokens) : 0;
   return {
     done: () => done,
-    firstToken: (place) => first[place]!,
+    firstToken: (index) => first[index]!,
     add: (pages) => void (held += pages),
     isDue: () => done < prompts.length && (held === 0 || held < few),
     prefill(at) {

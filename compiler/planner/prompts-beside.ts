@@ -5,7 +5,7 @@ import type { SequencesInOrder } from './decode-rounds.js';
 import type { PromptCourse, PromptSteps } from './prompt-course.js';
 import { pagesOf } from './prompt-line.js';
 
-/** When sequences come to decode, by their places in the order of arrival. */
+/** When sequences come to decode, by their index in the order of arrival. */
 export interface PromptsBeside {
   /** When each has its first token. */
   readonly first: ArrayLike<number>;
@@ -32,7 +32,7 @@ export function promptsBeside(
   if (pageSeconds === 0) return { first: ends, ready: sent };
   const ready = new Float64Array(sent.length);
   const handOver = handingOver(sequences, pageTokens, pageSeconds);
-  for (let place = 0; place < ready.length; place++) ready[place] = handOver(place, sent[place]!);
+  for (let index = 0; index < ready.length; index++) ready[index] = handOver(index, sent[index]!);
   return { first: ends, ready };
 }
 
@@ -55,7 +55,7 @@ export function promptsMeanwhile(
     steps: {
       asks: steps.asks,
       goOn() {
-        for (const place of steps.goOn()) isSent[place] = true;
+        for (const index of steps.goOn()) isSent[index] = true;
         const known: number[] = [];
         for (; isSent[next] === true; next++) {
           ready[next] = handOver(next, sent[next]!);
@@ -75,11 +75,11 @@ function handingOver(
   { computed, prompts, rows }: SequencesInOrder,
   pageTokens: number,
   pageSeconds: number,
-): (place: number, sent: number) => number {
+): (index: number, sent: number) => number {
   let free = 0;
-  return (place, sent) => {
-    if (rows[place] === 0) return sent;
-    const pages = pagesOf({ computed, prompts }, place, pageTokens);
+  return (index, sent) => {
+    if (rows[index] === 0) return sent;
+    const pages = pagesOf({ computed, prompts }, index, pageTokens);
     return (free = Math.max(free, sent) + pages * pageSeconds);
   };
 }
