@@ -106,7 +106,7 @@ function boundOfStages(plan: Plan, flow: readonly Stage[], context: BoundContext
     plan,
     stages.map(({ needs }) => needs),
   );
-  const betweenHosts = areApart(flow) ? secondsToHand(stages[0]!, stages[1]!, context) : 0;
+  const betweenHosts = areDisaggregated(flow) ? secondsToHand(stages[0]!, stages[1]!, context) : 0;
   const { pages, throughHost } = room;
   return boundOf(plan, loads, { pages, throughHost, takesTurns, betweenHosts, transitions: [] }, context);
 }
@@ -140,7 +140,7 @@ interface KnownRoom extends Pick<KvRoom, 'pages' | 'throughHost'>, Pick<BoundedP
 function roomOf(plan: Plan, stages: readonly BoundedStage[]): KvRoom | undefined {
   const needs = stages.map((each) => each.needs);
   const [first, second] = needs.map(({ stage }) => stage);
-  if (!areApart(needs.map(({ stage }) => stage))) return kvRoom(plan, needs);
+  if (!areDisaggregated(needs.map(({ stage }) => stage))) return kvRoom(plan, needs);
   return {
     pages: new Map(stages.map(({ needs: { stage }, pagesAlone }) => [stage.name, pagesAlone])),
     handsOver: new Set([first!.name]),
@@ -150,7 +150,7 @@ function roomOf(plan: Plan, stages: readonly BoundedStage[]): KvRoom | undefined
 }
 
 /** Whether these are a stage for prefill and one for decode, on devices of their own. */
-function areApart([prefill, decode, ...others]: readonly Stage[]): boolean {
+function areDisaggregated([prefill, decode, ...others]: readonly Stage[]): boolean {
   if (decode === undefined || others.length > 0) return false;
   if (prefill!.phases.join() !== 'prefill' || decode.phases.join() !== 'decode') return false;
   return countInCommon(prefill!.devices, decode.devices) === 0;

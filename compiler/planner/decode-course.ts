@@ -35,7 +35,7 @@ export type Arrival =
   /** From a stage on devices of its own. */
   | ({ readonly kind: 'beside' } & PromptsBeside)
   /** From a stage on the same devices, with which decode takes turns. */
-  | ({ readonly kind: 'in turns' } & Pick<PromptCourse, 'shown'> & TurnSetting);
+  | ({ readonly kind: 'alternating' } & Pick<PromptCourse, 'shown'> & TurnSetting);
 
 /** A sequence waiting to decode: `computed` tokens have KV, `rows` tokens are still to be generated. */
 interface Waiting {
@@ -86,13 +86,14 @@ export function decodeCourse(
 ): CourseFigures {
   const { mesh, batchRequests } = load.stage;
   const { computed, begun, prompts, rows } = sequences;
-  const turns = arrival?.kind === 'in turns' ? createPromptTurns(sequences, pageTokens, arrival) : undefined;
+  const turns =
+    arrival?.kind === 'alternating' ? createPromptTurns(sequences, pageTokens, arrival) : undefined;
   const beside = arrival?.kind === 'beside' ? arrival : undefined;
   const pages = room * mesh.dp;
   const pageSeconds = Math.max(...load.in) / mesh.dp;
   const shown = copyEngines ? 0 : SHOWN_MOVES;
   /** For pages that come in beside the last steps of a turn of prefill, before any step of decode. */
-  const shownAtTurn = arrival?.kind === 'in turns' ? arrival.shown : shown;
+  const shownAtTurn = arrival?.kind === 'alternating' ? arrival.shown : shown;
   const { roundSeconds, stepsOfRound } = roundsOf(load, overhead);
   const ends = createHeap<UnderWay>((a, b) => a.end - b.end);
   /** In the order in which they began; some of them have ended. */

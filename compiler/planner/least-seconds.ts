@@ -208,8 +208,10 @@ function busySeconds(context: Context, demand: Demand): number {
   const promptSeconds = prefill.costs.of(prompts);
   if (both) {
     const bothSeconds = prefill.costs.of(both);
-    const apartSeconds = prefill.costs.of(apartWork(decode, demand, rows));
-    const seconds = promptSeconds.map((each, pp) => Math.max(bothSeconds[pp]!, each + apartSeconds[pp]!));
+    const decodeOnlySeconds = prefill.costs.of(decodeOnlyWork(decode, demand, rows));
+    const seconds = promptSeconds.map((each, pp) =>
+      Math.max(bothSeconds[pp]!, each + decodeOnlySeconds[pp]!),
+    );
     // The host prepares the next step beside one that samples nothing, so that not all of its time comes on top.
     return Math.max(least, ...seconds.map((each, pp) => before[pp]! + each));
   }
@@ -360,7 +362,7 @@ function mixedWork({ sizes }: StageLoad, prompts: TotalWork, rows: TotalWork): T
  * What is left of decode in a fused stage for steps without prompt tokens. A step with some ends a prompt or is full, so
  * there are no more of them than that; decode rows in them are taken to be free.
  */
-function apartWork({ stage, sizes }: StageLoad, demand: Demand, rows: DecodeWork): TotalWork {
+function decodeOnlyWork({ stage, sizes }: StageLoad, demand: Demand, rows: DecodeWork): TotalWork {
   const full = Math.max(1, sizes.maxTokens - rows.inStep);
   const mixed = (demand.requests + demand.promptTokens / full) / stage.mesh.dp;
   const steps = Math.max(0, rows.steps - mixed);

@@ -1,7 +1,12 @@
 /** Rough estimates of the time between two tokens of a request. No bounds. */
 import { countInCommon } from '../in-common.js';
 import type { BoundedPlan } from './bounded-plan.js';
-import { companyApart, companyOf, type Company, type CompanyApart } from './decode-company.js';
+import {
+  disaggregatedConcurrency,
+  fusedConcurrency,
+  type DecodeConcurrency,
+  type DisaggregatedConcurrency,
+} from './decode-concurrency.js';
 import type { SequencesInOrder } from './decode-rounds.js';
 import type { Demand } from './demand.js';
 import { DISAGGREGATED_WAIT_MARGIN, TURN_WAIT_MARGIN } from './estimate-margins.js';
@@ -28,9 +33,9 @@ export function likelyBetweenTokens(plan: BoundedPlan, demand: Demand, handing: 
   if (prefill !== decode)
     return countInCommon(prefill.stage.devices, decode.stage.devices) > 0
       ? roundOf(plan, demand, evenly)
-      : betweenApart(plan, demand, inOrder, { ...handing, evenly, atOnce });
+      : betweenDisaggregated(plan, demand, inOrder, { ...handing, evenly, atOnce });
   const { maxTokens } = decode.sizes;
-  const besideWith = (left: number): Company => companyOf(inOrder, atOnce, dp * pp * left);
+  const besideWith = (left: number): DecodeConcurrency => fusedConcurrency(inOrder, atOnce, dp * pp * left);
   const left = tokensLeft(evenly, maxTokens, (tokens) => besideWith(tokens).rows / dp / pp);
   const beside = besideWith(left);
   const rows = beside.rows / dp / pp;
@@ -82,7 +87,7 @@ export interface Handing {
 }
 
 /** What is known of decode on devices of its own. */
-interface Apart extends Handing {
+interface DisaggregatedDecode extends Handing {
   /** Rows of a step if all rounds have as many. */
   readonly evenly: number;
   /** Sequences that may decode at once. */
@@ -94,11 +99,11 @@ interface Apart extends Handing {
  * begin, as their pages are handed over and as slots come free. No more wait at once than the tiers between the stages have
  * room for, and one that has yet to be sent there: then prefill waits.
  */
-function betweenApart(
+function betweenDisaggregated(
   plan: BoundedPlan,
   demand: Demand,
   sequences: SequencesInOrder,
-  { evenly, atOnce, pageSeconds, pages }: Apart,
+  { evenly, atOnce, pageSeconds, pages }: DisaggregatedDecode,
 ): number {
   const { overhead, prefill, decode } = plan;
   const { dp, pp } = decode.stage.mesh;
@@ -109,10 +114,15 @@ function betweenApart(
   const prefilling = Math.max(...prefill.costs.of(work)) + preparing;
   const paceOf = (seconds: number): number => (seconds > 0 ? promptTokens / seconds : Infinity);
   let round = roundOf(plan, demand, evenly);
-  const companyNow = (): CompanyApart =>
-    companyApart(sequences, atOnce, paceOf(prefilling) * round, paceOf(decodingPages * pageSeconds) * round);
-  round = roundOf(plan, demand, companyNow().rows / dp / pp);
-  const { rows, waited, waiting } = companyNow();
+  const concurrencyNow = (): DisaggregatedConcurrency =>
+    disaggregatedConcurrency(
+      sequences,
+      atOnce,
+      paceOf(prefilling) * round,
+      paceOf(decodingPages * pageSeconds) * round,
+    );
+  round = roundOf(plan, demand, concurrencyNow().rows / dp / pp);
+  const { rows, waited, waiting } = concurrencyNow();
   const mayWait = 1 + (pages * decoding) / Math.max(1, decodingPages);
   const waits = waited * Math.min(1, mayWait / Math.max(1, waiting)) * round;
   const handing = Math.max(...prefill.out) + Math.max(...decode.in) + pageSeconds;

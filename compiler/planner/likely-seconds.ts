@@ -1,6 +1,6 @@
 /** Rough estimates of the seconds of a demand, by the arithmetic of its bound. No bounds. */
 import type { BoundedPlan } from './bounded-plan.js';
-import { apartSeconds } from './apart-seconds.js';
+import { disaggregatedSeconds } from './disaggregated-seconds.js';
 import { promptsOf, rowsOf, type Demand } from './demand.js';
 import { SIDE_BY_SIDE_MARGIN } from './estimate-margins.js';
 import { fusedSeconds } from './fused-seconds.js';
@@ -18,7 +18,7 @@ export function likelySeconds(plan: BoundedPlan, demand: Demand, begun: boolean)
   const busy = busiestSeconds(evenly, demand, begun);
   const { inOrder } = demand;
   if (inOrder === undefined) return busy + tailSeconds(evenly.decode, evenly.room, demand);
-  const sideBySide = evenly.prefill === evenly.decode ? fusedSeconds : apartSeconds;
+  const sideBySide = evenly.prefill === evenly.decode ? fusedSeconds : disaggregatedSeconds;
   return Math.max(busy, sideBySide(evenly, demand, inOrder) * SIDE_BY_SIDE_MARGIN);
 }
 

@@ -45,9 +45,9 @@ export function mixedSteps({ dp, pp, tokens }: StepsOfRound): DealtPrompts {
   const next = (replica: number, first: number): number =>
     Math.max(first, last[replica]! + (carried[replica]! < tokens ? 0 : 1));
   const begin = (replica: number, at: number): void => {
-    const apart = at - last[replica]!;
+    const gap = at - last[replica]!;
     steps++;
-    if (apart < pp) stepsOfRuns += apart;
+    if (gap < pp) stepsOfRuns += gap;
     else {
       runs++;
       stepsOfRuns++;

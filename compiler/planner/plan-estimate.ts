@@ -63,10 +63,10 @@ export interface EstimateSetting extends Pick<Plan, 'model'> {
 /** The estimates of a plan: each is made once for a demand. */
 export function planEstimate(plan: BoundedPlan, setting: EstimateSetting): PlanEstimate {
   const { betweenHosts } = setting;
-  const oneByOne = areOneByOne(plan);
+  const alternates = doesAlternate(plan);
   const wholePhases = once((demand: Demand) => likelyPhases(plan, demand, false));
   const roughly = (demand: Demand, begun: boolean): number => {
-    if (!oneByOne) {
+    if (!alternates) {
       // Of what has begun pages may be past the hosts.
       const handing = begun ? 0 : demand.decodingPages * betweenHosts;
       return Math.max(handing, likelySeconds(plan, demand, begun));
@@ -80,7 +80,7 @@ export function planEstimate(plan: BoundedPlan, setting: EstimateSetting): PlanE
     if (inOrder === undefined || plan.room === 0 || !isEstimatedClosely(demand, setting)) return undefined;
     const asked: Asked = { inOrder, kv: demand.kv, begun, pages };
     if (plan.prefill === plan.decode) return begun ? undefined : fusedFigures(plan, setting, asked);
-    if (oneByOne) return inTurns(plan, setting, asked);
+    if (alternates) return alternating(plan, setting, asked);
     const { step, request, hostPerReplica } = plan.overhead;
     const shareHost = !hostPerReplica && step + request > 0;
     return (shareHost ? besideOnOneHost : beside)(plan, setting, asked);
@@ -88,7 +88,7 @@ export function planEstimate(plan: BoundedPlan, setting: EstimateSetting): PlanE
   const wholeClosely = once((demand: Demand) => once((pages: number) => closely(demand, false, pages)));
   /** Room for more than all prompts is as good as any: they come in one turn. */
   const roomForTurns = ({ decodingPages }: Demand, pages: number): number =>
-    oneByOne && pages < decodingPages ? pages : Infinity;
+    alternates && pages < decodingPages ? pages : Infinity;
   return {
     roughly: (demand, begun = false) => (begun ? roughly(demand, true) : wholeRoughly(demand)),
     closely(demand, begun = false, pages = Infinity) {
@@ -97,7 +97,7 @@ export function planEstimate(plan: BoundedPlan, setting: EstimateSetting): PlanE
     },
     betweenTokens(demand, pages = Infinity) {
       const between = likelyBetweenTokens(plan, demand, { pageSeconds: betweenHosts, pages });
-      if (!oneByOne) return between;
+      if (!alternates) return between;
       return between + likelyWaiting(plan, demand, wholePhases(demand), roomForTurns(demand, pages));
     },
   };
@@ -112,7 +112,7 @@ export function isEstimatedClosely(
 }
 
 /** Whether the phases have stages of their own that share devices, so that they run one after the other. */
-function areOneByOne({ prefill, decode }: BoundedPlan): boolean {
+function doesAlternate({ prefill, decode }: BoundedPlan): boolean {
   return prefill.stage !== decode.stage && countInCommon(prefill.stage.devices, decode.stage.devices) > 0;
 }
 
@@ -129,13 +129,13 @@ function fusedFigures(plan: BoundedPlan, { context }: EstimateSetting, asked: As
   return { seconds: seconds * FUSED_COURSE_MARGIN, betweenTokens: betweenTokens * FUSED_COURSE_MARGIN };
 }
 
-/** Stages on the same devices. */
-function inTurns(plan: BoundedPlan, setting: EstimateSetting, asked: Asked): CourseFigures {
+/** Stages that share devices. */
+function alternating(plan: BoundedPlan, setting: EstimateSetting, asked: Asked): CourseFigures {
   const prompts = prefillCourse(plan, setting, asked);
   const { toPrefill, toDecode } = setting;
   const { pages } = asked;
   const turns = { room: pages, few: pages * LOW_WATER, toPrefill, toDecode };
-  return behindPrompts(plan, asked, prompts, { kind: 'in turns', ...prompts, ...turns });
+  return behindPrompts(plan, asked, prompts, { kind: 'alternating', ...prompts, ...turns });
 }
 
 /** Stages on devices of their own, with hosts that do not wait for each other. */

@@ -161,7 +161,7 @@ describe('decodeCourse', () => {
     const turns = (room: number, batch: number): CourseFigures =>
       decodeCourse(load({ batch }), setting(all), {
         ...{
-          kind: 'in turns',
+          kind: 'alternating',
           shown: 1,
           toPrefill: 0,
           toDecode: 0,
@@ -190,7 +190,7 @@ describe('decodeCourse', () => {
     const turn = { ends: [1, 2], sent: [1, 2], seconds: 2, filling: 0, toPrefill: 0, toDecode: 8 };
     const course = (shown: number, batch: number, copyEngines: boolean): number =>
       decodeCourse(load({ batch, page: 4 }), setting(all, { copyEngines }), {
-        ...{ kind: 'in turns', ...turn, shown, room, few: 0 },
+        ...{ kind: 'alternating', ...turn, shown, room, few: 0 },
       }).seconds;
     expect(course(0.5, 2, false)).toBe(2 + 8 + 2 * 2 + 2);
     // The second comes in between rounds of decode.

@@ -1,7 +1,7 @@
 /** Rounds of decode in order of arrival, and what sequences have beside them in these. */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { companyApart, companyOf } from '../../../compiler/planner/decode-company.js';
+import { disaggregatedConcurrency, fusedConcurrency } from '../../../compiler/planner/decode-concurrency.js';
 import {
   decodeRounds,
   decodeSteps,
@@ -176,11 +176,11 @@ describe('rounds that prompts share', () => {
   });
 });
 
-describe('companyOf', () => {
+describe('fusedConcurrency', () => {
   it('tells what sequences decode beside', () => {
     // Prompts of 2, 2 and 4 tokens at two in a round: rows in rounds 1 to 3, 2 to 5 and, in the place of the first, 5 to 6.
     const all = { computed: [0, 0, 0], begun: [false, false, false], prompts: [2, 2, 4], rows: [3, 4, 1] };
-    const { rows, promptTokens } = companyOf(all, 2, 2);
+    const { rows, promptTokens } = fusedConcurrency(all, 2, 2);
     // The first ends after round 4, and the prompt of the third is prefilled in two more rounds.
     expect(rows).toBeCloseTo(((1 + 2 + 2) / 3 + (2 + 2 + 1 + 1) / 4 + 1) / 3, 9);
     expect(promptTokens).toBeCloseTo((2 / 3 + 4 / 4 + 0) / 3, 9);
@@ -189,7 +189,7 @@ describe('companyOf', () => {
   it('counts what is done of prompts that end later', () => {
     // The first decodes from round 1 to 4, in which 6 of 10 tokens of the second are prefilled.
     const all = { computed: [0, 0], begun: [false, false], prompts: [2, 10], rows: [3, 1] };
-    expect(companyOf(all, 2, 2).promptTokens).toBeCloseTo((6 / 3 + 0) / 2, 9);
+    expect(fusedConcurrency(all, 2, 2).promptTokens).toBeCloseTo((6 / 3 + 0) / 2, 9);
   });
 
   it('is what there is round by round, where prompts take none', () => {
@@ -212,7 +212,7 @@ describe('companyOf', () => {
         });
         const expected = means.reduce((sum, each) => sum + each, 0) / Math.max(1, means.length);
         const alone = all.map(({ rows }) => ({ prompt: 0, rows }));
-        const found = companyOf(inOrder(alone, 1), most, 1);
+        const found = fusedConcurrency(inOrder(alone, 1), most, 1);
         expect(found.rows).toBeCloseTo(expected, 9);
         expect(found.promptTokens).toBe(0);
       }),
@@ -220,16 +220,16 @@ describe('companyOf', () => {
   });
 });
 
-describe('companyApart', () => {
+describe('disaggregatedConcurrency', () => {
   it('tells what sequences wait for their place, and for their KV', () => {
     const all = { computed: [0, 0, 0], begun: [false, false, false], prompts: [2, 2, 4], rows: [3, 4, 1] };
     // Prompts are done at 1, 2 and 4, and sequences begin at 1, 4 and 8.
-    const found = companyApart(all, 1, 2, Infinity);
+    const found = disaggregatedConcurrency(all, 1, 2, Infinity);
     expect(found.rows).toBeCloseTo(1, 9);
     expect(found.waited).toBeCloseTo((0 + 2 / 4 + 4 / 1) / 3, 9);
     expect(found.waiting).toBeCloseTo((2 + 4) / 9, 9);
     // Handed over at 2, 4 and 8 they begin at 2, 5 and 9, with room for all as they come.
-    expect(companyApart(all, 1, 2, 1).waited).toBeCloseTo((1 / 3 + 3 / 4 + 5 / 1) / 3, 9);
-    expect(companyApart(all, 3, 2, 1).waited).toBeCloseTo((1 / 3 + 2 / 4 + 4 / 1) / 3, 9);
+    expect(disaggregatedConcurrency(all, 1, 2, 1).waited).toBeCloseTo((1 / 3 + 3 / 4 + 5 / 1) / 3, 9);
+    expect(disaggregatedConcurrency(all, 3, 2, 1).waited).toBeCloseTo((1 / 3 + 2 / 4 + 4 / 1) / 3, 9);
   });
 });

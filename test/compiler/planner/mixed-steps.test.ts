@@ -70,8 +70,8 @@ describe('mixedSteps', () => {
         const prompts = waits.map(({ wait, tokens }) => ({ from: (from += wait / 3), tokens }));
         const all = tokensOfSteps(prompts, steps);
         const mixed = all.flatMap((tokens, at) => (tokens > 0 ? [at] : []));
-        const apart = mixed.map((at, place) => at - (mixed[place - 1] ?? -Infinity));
-        const begins = apart.flatMap((each, place) => (each < steps.pp ? [] : [place]));
+        const gaps = mixed.map((at, place) => at - (mixed[place - 1] ?? -Infinity));
+        const begins = gaps.flatMap((each, place) => (each < steps.pp ? [] : [place]));
         const runs = begins.map((begin, run) => mixed.slice(begin, begins[run + 1]));
         expect(deal(prompts, steps)).toEqual({
           steps: mixed.length,

@@ -10,7 +10,7 @@ import { likelyAtOnce, promptWork, sum } from './stage-load.js';
  * Prompts come to decode as they are prefilled: few sequences decode before most have come, and the last of them with
  * hardly any other. The seconds of a round depend on the rows in its steps, and these on how many rounds there are.
  */
-export function apartSeconds(
+export function disaggregatedSeconds(
   { prefill, decode, room }: BoundedPlan,
   demand: Demand,
   sequences: SequencesInOrder,

@@ -3,7 +3,7 @@ import { onceForBoth, onceForObject } from '../once.js';
 import { layOut, type LaidOut, type Prefill, type SequencesInOrder } from './decode-rounds.js';
 
 /** What sequences have beside them as they decode, in the mean over them. */
-export interface Company {
+export interface DecodeConcurrency {
   /** Sequences that decode, each itself included. */
   readonly rows: number;
   /** Prompt tokens in a round. */
@@ -11,19 +11,24 @@ export interface Company {
 }
 
 /** What sequences have beside them in a stage for both phases, where each has a prompt that waits for its slot. */
-export function companyOf(sequences: SequencesInOrder, slots: number, tokensOfRound: number): Company {
-  return companyBy(sequences)(slots, tokensOfRound);
+export function fusedConcurrency(
+  sequences: SequencesInOrder,
+  slots: number,
+  tokensOfRound: number,
+): DecodeConcurrency {
+  return concurrencyBy(sequences)(slots, tokensOfRound);
 }
 
 /** Found once for a workload, for all stages with as many slots and prompt tokens in a round. */
-const companyBy = onceForObject((sequences: SequencesInOrder) =>
+const concurrencyBy = onceForObject((sequences: SequencesInOrder) =>
   onceForBoth(
-    (slots, tokensOfRound) => layOutWithCompany(sequences, slots, { tokensOfRound, inPlace: true }).company,
+    (slots, tokensOfRound) =>
+      layOutWithConcurrency(sequences, slots, { tokensOfRound, inPlace: true }).concurrency,
   ),
 );
 
 /** What sequences have beside them where prompts are prefilled elsewhere, and what they wait for. */
-export interface CompanyApart extends Pick<Company, 'rows'> {
+export interface DisaggregatedConcurrency extends Pick<DecodeConcurrency, 'rows'> {
   /** Rounds from the first token of a sequence until it begins to decode, by each of its rows. */
   readonly waited: number;
   /** Sequences that wait so at once, in the mean over all rounds. */
@@ -31,18 +36,21 @@ export interface CompanyApart extends Pick<Company, 'rows'> {
 }
 
 /**
- * As `companyOf`, with prompts as in `roundsWithPrompts`.
+ * As `fusedConcurrency`, with prompts as in `roundsWithPrompts`.
  *
  * @param handedOver prompt tokens whose KV is handed over in a round, where these are fewer than are prefilled
  */
-export function companyApart(
+export function disaggregatedConcurrency(
   sequences: SequencesInOrder,
   slots: number,
   tokensOfRound: number,
   handedOver: number,
-): CompanyApart {
+): DisaggregatedConcurrency {
   const come = Math.min(tokensOfRound, handedOver);
-  const { laidOut, company } = layOutWithCompany(sequences, slots, { tokensOfRound: come, inPlace: false });
+  const { laidOut, concurrency } = layOutWithConcurrency(sequences, slots, {
+    tokensOfRound: come,
+    inPlace: false,
+  });
   let [prefilled, waited, waiting, decoding] = [0, 0, 0, 0];
   const { rows, prompts, begins } = laidOut;
   for (let index = 0; index < rows.length; index++) {
@@ -54,18 +62,18 @@ export function companyApart(
     decoding++;
   }
   return {
-    rows: company.rows,
+    rows: concurrency.rows,
     waited: waited / Math.max(1, decoding),
     waiting: waiting / Math.max(1, laidOut.rounds),
   };
 }
 
 /** Lays sequences out, and finds what each has beside it. */
-function layOutWithCompany(
+function layOutWithConcurrency(
   sequences: SequencesInOrder,
   slots: number,
   prefill: Prefill,
-): { readonly laidOut: LaidOut; readonly company: Company } {
+): { readonly laidOut: LaidOut; readonly concurrency: DecodeConcurrency } {
   const inOrderOfEnd: number[] = [];
   const laidOut = layOut(sequences, slots, prefill, (index) => inOrderOfEnd.push(index));
   const { rows, prompts, begins, ends } = laidOut;
@@ -87,7 +95,7 @@ function layOutWithCompany(
     decoding++;
   }
   const mean = (sum: number): number => sum / Math.max(1, decoding);
-  return { laidOut, company: { rows: mean(rowsBeside), promptTokens: mean(promptsBeside) } };
+  return { laidOut, concurrency: { rows: mean(rowsBeside), promptTokens: mean(promptsBeside) } };
 }
 
 /** Rounds in which sequences begin, as prompts of so many tokens are done, and in which they end; all in order. */
