@@ -10,6 +10,7 @@ import { neutralPageBytes } from '../../compiler/passes/kv-pools.js';
 import { candidateBound, candidateHostPages, type PlanBound } from '../../compiler/planner/bound.js';
 import { candidatePlan, type Candidate } from '../../compiler/planner/candidates.js';
 import { leastFigures, type BoundFigures } from '../../compiler/planner/rough-bound.js';
+import { CLOSELY_BETWEEN, ROUGHLY_BETWEEN } from './estimate-margins.js';
 import type { Survey } from './survey.js';
 import type { TrialSetting } from './trial.js';
 
@@ -44,19 +45,6 @@ export interface Compiled extends Bounded {
 export function isCompiled(each: Bounded): each is Compiled {
   return each.compiled !== undefined;
 }
-
-/**
- * Factor on rough estimates of the time between tokens: plans for the paper's machines, models and workloads have that
- * much of them, as a rule.
- */
-const ROUGHLY_BETWEEN = 0.82;
-
-/**
- * And what of a close one, as a rule: in the median they are 0.5% below what plans take with all requests, and those of
- * static plans from 0.3% above to 2.1% below. Nothing keeps others, such as of two replicas, from being further above
- * (docs/tuning.md).
- */
-const CLOSELY_BETWEEN = 0.994;
 
 /** Seconds between two tokens that a candidate takes no less than: for sure before it is estimated, and then as a rule. */
 export function likelyBetween({

@@ -4,6 +4,14 @@
  */
 import type { Candidate } from '../../compiler/planner/candidates.js';
 import { isCompiled, type Bounded } from './closer-look.js';
+import {
+  AS_LONG,
+  AS_NEAR,
+  LESS_CLOSELY,
+  LESS_COMPILED,
+  LESS_ROUGHLY,
+  LESS_TRIED,
+} from './estimate-margins.js';
 import { meshKeys, stepKeys } from './mesh-key.js';
 import { leastByEstimate } from './trial.js';
 
@@ -16,44 +24,6 @@ export interface LooksAtOthers {
   /** Seconds that a candidate takes no less than, as far as looks at others tell; 0 where they tell nothing. */
   readonly atLeast: (each: Bounded) => number;
 }
-
-/**
- * Part by which a close estimate may be less than the rough one times the least ratio of a close to a rough estimate
- * that was found: of re-sharded plans with the same meshes and steps for prefill, and of those with devices of their
- * own with the same mesh for decode. Of plans for the paper's machines, models and workloads, whole and cut, it is at
- * most 0.022 of 1,175 and 0.111 of 559; with short answers, or where all are as long, 0.036 and 0.072; for machines as
- * small and as odd as tests make them 0.013 and 0.127. Of static plans looks tell too little: what rough estimates
- * leave out of them hangs on batch and steps, by up to a fifth where answers are short.
- */
-const LESS = { 're-sharded': 0.04, disaggregated: 0.13 } as const;
-
-/**
- * How many times as long a rough estimate may be as the shortest one that was looked at closer: of longer ones looks
- * tell little.
- */
-const NEAR = 1.3;
-
-/**
- * As `LESS`, for close estimates of compiled plans and those before compiling, with the same meshes and prefill steps:
- * 0.003 of 160.
- */
-const LESS_COMPILED = 0.003;
-
-/**
- * Part by which a plan may take less than close estimates say together with the trial of another plan with the same
- * meshes, where the close estimates of the two differ by no more than `AS_LONG`: of 4,308 pairs of plans for the
- * paper's machines, models and workloads, whole and cut, it is more for 75, and at most 0.014.
- */
-const LESS_TRIED = 0.005;
-/** Part by which close estimates may differ for a trial of one plan to tell of the other. */
-const AS_LONG = 0.003;
-
-/**
- * Part by which a rough estimate may be less than that of another plan with a lower bound and the same mesh and batch
- * for decode, both with devices of its own for decode: that takes as long, roughly, whatever prefill is like, or longer
- * with a slower one. Of 6,933 such plans for the paper's machines, models and workloads it is 0.0135 at most.
- */
-const LESS_ROUGHLY = 0.03;
 
 /** What closer looks made of rough estimates: the shortest rough one, and the least ratio of a close to a rough one. */
 interface Looked {
@@ -136,9 +106,9 @@ export function looksAtOthers(): LooksAtOthers {
       const estimate = roughOf(each);
       if (estimate === undefined) return 0;
       const looked = strategy === 'static' ? undefined : close.get(keyOf(candidate));
-      if (strategy === 'static' || looked === undefined || estimate > looked.estimate * NEAR)
+      if (strategy === 'static' || looked === undefined || estimate > looked.estimate * AS_NEAR)
         return leastByEstimate({ candidate, estimate, estimated: 'roughly' });
-      return estimate * looked.part * (1 - LESS[strategy]) * Math.max(1, ofCompiled);
+      return estimate * looked.part * (1 - LESS_CLOSELY[strategy]) * Math.max(1, ofCompiled);
     },
   };
 }

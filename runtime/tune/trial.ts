@@ -7,7 +7,7 @@ import type { RuntimeGraph } from '../../compiler/ir/runtime-graph.js';
 import type { LaidOutPlan } from '../../compiler/passes/lower.js';
 import type { Plan } from '../../compiler/plan/plan.js';
 import type { PlanBound } from '../../compiler/planner/bound.js';
-import type { Candidate, Strategy } from '../../compiler/planner/candidates.js';
+import type { Candidate } from '../../compiler/planner/candidates.js';
 import { kvView } from '../../compiler/model/kv-window.js';
 import { demandOf, type Demand } from '../../compiler/planner/demand.js';
 import { simulateInParts } from '../clock/simulate.js';
@@ -15,6 +15,7 @@ import type { SimulatedRequest, Simulation } from '../clock/simulation.js';
 import { newTokensWithin } from '../scheduler/limits.js';
 import type { TransitionMode } from '../scheduler/types.js';
 import type { Bounded } from './closer-look.js';
+import { CLOSELY_OVER, LITTLE_LEFT, ROUGHLY_OVER } from './estimate-margins.js';
 import { createWorkLeft } from './work-left.js';
 
 /**
@@ -95,21 +96,6 @@ export function isLate(seconds: number, by: number): boolean {
   return seconds * (1 - ROUNDING) >= by;
 }
 
-/**
- * What close estimates are reckoned to be too long by. As measured of plans for the paper's machines, models and workloads,
- * and not proven: nine tenths take 0.03% less than estimated or longer, and half 0.05 to 0.6% longer or more. Some are too
- * long by more, as with two replicas: a static plan takes 1.5% less, a re-sharded one 0.7% (`bench/estimates.ts`,
- * docs/tuning.md).
- */
-const CLOSELY_OVER = 0.003;
-
-/**
- * What rough estimates are too long by, at most, as parts of them: they are below what those plans take by 3% at least
- * for static ones, and by 0.5% for re-sharded ones, and above by up to 7% for prefill and decode on devices of their
- * own.
- */
-const OVER: Readonly<Record<Strategy, number>> = { static: 0.006, 're-sharded': 0.006, disaggregated: 0.1 };
-
 /** Seconds that a plan takes no less than, as far as estimates are known to be too long; 0 before it is estimated. */
 export function leastByEstimate({
   candidate: { strategy },
@@ -117,14 +103,8 @@ export function leastByEstimate({
   estimated,
 }: Pick<Bounded, 'candidate' | 'estimate' | 'estimated'>): number {
   if (estimated === undefined) return 0;
-  return estimate * (1 - (estimated === 'closely' ? CLOSELY_OVER : OVER[strategy]));
+  return estimate * (1 - (estimated === 'closely' ? CLOSELY_OVER : ROUGHLY_OVER[strategy]));
 }
-
-/**
- * What is left, as a part of the time that a plan has, below which nothing is given up: of 73 of those plans the time so far
- * and the estimate of what is left were too long by 0.3% at most until then, and by up to 0.8% later.
- */
-const LITTLE = 0.05;
 
 /**
  * Seconds that a plan may still lose and be done by `by`: none or less where it cannot be, as far as is known. Infinite
@@ -138,7 +118,7 @@ export function secondsToSpare(
 ): number {
   if (!byEstimate) return by - (now + bound.least(demand, true)) * (1 - ROUNDING);
   const left = bound.estimate.closely(demand, true)?.seconds ?? bound.estimate.roughly(demand, true);
-  return left < by * LITTLE ? Infinity : by * (1 + CLOSELY_OVER) - now - left;
+  return left < by * LITTLE_LEFT ? Infinity : by * (1 + CLOSELY_OVER) - now - left;
 }
 
 /** Steps between two looks at whether a simulation has a chance left. */

@@ -5,16 +5,10 @@
  */
 import type { Candidate } from '../../compiler/planner/candidates.js';
 import type { Bounded } from './closer-look.js';
+import { UNLIKE } from './estimate-margins.js';
 import { meshKeys, stepKeys } from './mesh-key.js';
 import type { Goal, TrialEnd } from './trial.js';
 import { exceptBatch } from './unreached-batches.js';
-
-/**
- * Part by which what estimates leave out may differ between plans that differ in batch or prefill steps alone: it is up
- * to 0.9%. A plan is not tried where its estimate is shorter than that of such a plan which was given up by no more
- * than the part by which that one was late, less this.
- */
-const UNLIKE = 0.01;
 
 /** Steps of a front. A plan that takes longer than one on the front must have less time between tokens by this part. */
 export const STEP_OF_BETWEEN = 0.05;

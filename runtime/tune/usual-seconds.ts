@@ -1,5 +1,6 @@
 /** Seconds that plans take as a rule, where they are not simulated. */
 import type { Bounded } from './closer-look.js';
+import { CLOSELY_USUAL, ROUGHLY_USUAL } from './estimate-margins.js';
 
 type Estimated = Pick<Bounded, 'candidate' | 'estimate' | 'estimated'>;
 
@@ -8,14 +9,9 @@ export function usualSeconds(each: Estimated): number {
   return each.estimate * asARule(each);
 }
 
-/**
- * Factor of what plans take to their estimates: the median over some 1,000 plans for the paper's machines, models and
- * workloads, and of rough estimates over some 250, cut to 400 requests. Of static pipelines that are estimated roughly
- * it is the median over the best one of each search for these.
- */
+/** Factor of what plans take to their estimates. */
 function asARule({ candidate: { strategy, stages }, estimated }: Estimated): number {
-  if (estimated === 'closely') return 1.003;
-  if (strategy === 'static') return stages[0]!.mesh.pp > 1 ? 1.1 : 1.045;
-  if (strategy === 'disaggregated') return 1.21;
-  return stages.at(-1)!.mesh.pp > 1 ? 1.08 : 1.05;
+  if (estimated === 'closely') return CLOSELY_USUAL;
+  const { pipeline, noPipeline } = ROUGHLY_USUAL[strategy];
+  return stages.at(-1)!.mesh.pp > 1 ? pipeline : noPipeline;
 }
