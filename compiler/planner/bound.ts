@@ -39,7 +39,7 @@ import { sharedGroups, type BoundedPlan } from './bounded-plan.js';
 import { secondsBetweenHosts } from './between-hosts.js';
 import type { Candidate } from './candidates.js';
 import type { Demand } from './demand.js';
-import { kvRoom, mayStayTogether, type KvRoom } from './kv-room.js';
+import { planKvRoom, mayStayTogether, type PlanKvRoom } from './kv-room.js';
 import { leastBetweenTokens, leastSeconds } from './least-seconds.js';
 import { NO_ESTIMATE, planEstimate, type EstimateSetting, type PlanEstimate } from './plan-estimate.js';
 import { sum, type StageLoad } from './stage-load.js';
@@ -130,17 +130,17 @@ function secondsToHand(
  * KV pages of each stage, and what transitions cost, as far as known: before compiling an upper limit of pages and no
  * transitions, after it the exact ones.
  */
-interface KnownRoom extends Pick<KvRoom, 'pages' | 'throughHost'>, Pick<BoundedPlan, 'takesTurns'> {
+interface KnownRoom extends Pick<PlanKvRoom, 'pages' | 'throughHost'>, Pick<BoundedPlan, 'takesTurns'> {
   /** Seconds that a page takes between the hosts of stages with devices of their own. */
   readonly betweenHosts: number;
   /** None before the plan is compiled. */
   readonly transitions: LaidOutPlan['transitions'];
 }
 
-function roomOf(plan: Plan, stages: readonly BoundedStage[]): KvRoom | undefined {
+function roomOf(plan: Plan, stages: readonly BoundedStage[]): PlanKvRoom | undefined {
   const needs = stages.map((each) => each.needs);
   const [first, second] = needs.map(({ stage }) => stage);
-  if (!areDisaggregated(needs.map(({ stage }) => stage))) return kvRoom(plan, needs);
+  if (!areDisaggregated(needs.map(({ stage }) => stage))) return planKvRoom(plan, needs);
   return {
     pages: new Map(stages.map(({ needs: { stage }, pagesAlone }) => [stage.name, pagesAlone])),
     handsOver: new Set([first!.name]),

@@ -23,14 +23,14 @@ import {
   stageKv,
   stageNeeds,
   weightsFit,
-  type KvRoom,
+  type PlanKvRoom,
   type StageKv,
   type StageNeeds,
 } from './kv-room.js';
 import { mostHeld } from './held-prompts.js';
 import { knownFused, type KnownFused } from './known-fused.js';
 import type { PromptCourse } from './prompt-course.js';
-import { type StageLoad, type StepSeconds } from './stage-load.js';
+import { type StageLoad, type StepCostOf } from './stage-load.js';
 import { meanOfDealt, pipelineCosts, type PipelineCosts } from './pipeline-costs.js';
 import { pageCost, type PageSeconds } from './page-seconds.js';
 import { createOutliner, type Outliner, type StageOutline } from './stage-outline.js';
@@ -126,7 +126,7 @@ export interface BoundedStage {
   /** As in `StageLoad`, with `meanCosts` and `stepSeconds`. */
   readonly costs: PipelineCosts;
   readonly meanCosts: PipelineCosts;
-  readonly stepSeconds: StepSeconds;
+  readonly stepSeconds: StepCostOf;
   /** By pipeline stage, seconds of a KV page to the host tier and from there. */
   readonly moves: readonly PageSeconds[];
   /** How a page is spread over the hosts beside its ranks. */
@@ -177,7 +177,7 @@ interface LaidOutStage extends Pick<BoundedStage, 'moves' | 'hosts'> {
   /** Costs in steps up to a size, with so many replicas at work. Where these make no difference it is one object. */
   readonly costsFor: (sizes: StepSizes, replicas: number) => CostsOfReplicas;
   /** Exact seconds of single steps, with so many replicas at work. */
-  readonly stepSecondsOn: (replicas: number) => StepSeconds;
+  readonly stepSecondsOn: (replicas: number) => StepCostOf;
 }
 
 function layOut(plan: Plan, stage: Stage, outline: StageOutline, context: BoundContext): LaidOutStage {
@@ -244,7 +244,7 @@ export function overheadOf({ topology }: Plan, engine: EngineModel): HostTimes {
  */
 export function stageLoad(
   { needs, costs, meanCosts, stepSeconds, moves }: BoundedStage,
-  room: Pick<KvRoom, 'handsOver' | 'takesOver'>,
+  room: Pick<PlanKvRoom, 'handsOver' | 'takesOver'>,
   engines = 1,
 ): StageLoad {
   const { stage, outline } = needs;
@@ -352,7 +352,7 @@ function stepSecondsOf(
   programs: readonly CostedProgram[],
   { routes, stepsOf }: BoundContext,
   atWork: number,
-): StepSeconds {
+): StepCostOf {
   interface Costs {
     readonly each: readonly ProgramCost[];
     /** By pipeline stage the indices of its replicas' costs in `each`; a single one where these are alike. */

@@ -2,7 +2,7 @@
 import { once } from '../once.js';
 import type { SequencesInOrder } from './decode-rounds.js';
 import { fusedCourse, type FusedFigures, type FusedSetting } from './fused-course.js';
-import type { StageLoad, StepSeconds } from './stage-load.js';
+import type { StageLoad, StepCostOf } from './stage-load.js';
 
 /**
  * As `fusedCourse`, for plans with the same KV view and overhead. Stages with about as much room get one course, that of
@@ -33,7 +33,7 @@ export function sharedRoom(room: number): number {
 /** `fusedCourse` with an empty cache. */
 export function knownFused(): KnownFused {
   /** By the seconds of their steps, which stages with the same programs on the same devices share. */
-  const known = once((_stepSeconds: StepSeconds) =>
+  const known = once((_stepSeconds: StepCostOf) =>
     once((_sequences: SequencesInOrder) => once((_tokensAndRoom: string): Known[] => [])),
   );
   return (load, setting) => {

@@ -33,7 +33,7 @@ export interface StageNeeds {
 }
 
 /** The room for KV of a plan's stages, and how KV gets from one to another. */
-export interface KvRoom {
+export interface PlanKvRoom {
   /** The most KV pages of a replica, by name of the stage. */
   readonly pages: ReadonlyMap<string, number>;
   /** Names of stages that hand their KV over through the host tier. */
@@ -74,7 +74,7 @@ export function stageKv(plan: Plan, stage: Stage, outline: StageOutline): StageK
 }
 
 /** The room for KV of a plan's stages, which are in flow order; undefined where not even the weights fit. */
-export function kvRoom(plan: Plan, stages: readonly StageNeeds[]): KvRoom | undefined {
+export function planKvRoom(plan: Plan, stages: readonly StageNeeds[]): PlanKvRoom | undefined {
   const holdings = Object.fromEntries(stages.map((each) => [each.stage.name, each.holdings]));
   const edges = kvEdges(plan, holdings);
   const pages = pagesBeside(plan, stages, holdings, edges);

@@ -57,15 +57,15 @@ export function pipelineCosts(groups: readonly (readonly LeastCost[])[], atWork 
   return {
     of,
     // Bounds ask for the same single steps over and over.
-    promptStep: once((tokens: number) => of(promptWork(tokens))),
-    rowsStep: onceForBoth((rows, keys) => of(rowsWork(rows, keys))),
+    promptStep: once((tokens: number) => of(promptStepWork(tokens))),
+    rowsStep: onceForBoth((rows, keys) => of(rowsStepWork(rows, keys))),
     lines,
-    rowsLines: onceForBoth((rows, keys) => lines(rowsWork(rows - 1, keys), rowsWork(rows, keys))),
+    rowsLines: onceForBoth((rows, keys) => lines(rowsStepWork(rows - 1, keys), rowsStepWork(rows, keys))),
     none: groups.map(() => 0),
   };
 }
 
-const promptWork = (tokens: number): TotalWork => ({
+const promptStepWork = (tokens: number): TotalWork => ({
   steps: 1,
   sampling: 0,
   tokens,
@@ -74,7 +74,7 @@ const promptWork = (tokens: number): TotalWork => ({
   keys: tokens,
 });
 
-const rowsWork = (rows: number, keys: number): TotalWork => ({
+const rowsStepWork = (rows: number, keys: number): TotalWork => ({
   steps: 1,
   sampling: 1,
   tokens: rows,

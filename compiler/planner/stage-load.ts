@@ -13,7 +13,7 @@ import type { StageOutline } from './stage-outline.js';
  * Exact seconds of one step on each pipeline stage, with nothing else running (not a bound). Where replicas are not
  * alike, the mean over them.
  */
-export type StepSeconds = (size: StepSize) => readonly number[];
+export type StepCostOf = (size: StepSize) => readonly number[];
 
 /** What bounds and estimates need of a stage. */
 export interface StageLoad {
@@ -25,7 +25,7 @@ export interface StageLoad {
   /** Lower bounds on costs in the mean over replicas; the same object as `costs` where all replicas are alike. */
   readonly meanCosts: PipelineCosts;
   /** Exact seconds of single steps. */
-  readonly stepSeconds: StepSeconds;
+  readonly stepSeconds: StepCostOf;
   /** Virtual engines that share its pipeline, each with a part of batch and pages. */
   readonly engines: number;
   /**

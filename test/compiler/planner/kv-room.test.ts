@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { compilePlan } from '../../../compiler/compile.js';
 import { createOutliner } from '../../../compiler/planner/stage-outline.js';
-import { kvRoom, stageNeeds } from '../../../compiler/planner/kv-room.js';
+import { planKvRoom, stageNeeds } from '../../../compiler/planner/kv-room.js';
 import { routesOf } from '../../../compiler/plan/routes.js';
 import { fixedBytes } from '../support/fixed-bytes.js';
 import { makePlan, type PlanOptions } from '../support/make-plan.js';
@@ -20,7 +20,7 @@ function pagesOf(options: PlanOptions, memories: readonly number[]) {
   if (runtime.devices.some(({ peak, budget }) => peak.total > budget)) return undefined;
   const outline = createOutliner(routesOf(plan.topology));
   const needs = plan.stages.map((stage) => stageNeeds(plan, stage, outline(plan, stage)!));
-  const room = kvRoom(plan, needs)!;
+  const room = planKvRoom(plan, needs)!;
   return runtime.stages.map(({ name, pool: id }) => ({
     most: room.pages.get(name)!,
     compiled: runtime.pools.find((pool) => pool.id === id)!.pages,
