@@ -36,6 +36,21 @@ export function groupHardware(
   return { kinds, ranks: devices.length, overhead: topology.overhead, ...links };
 }
 
+/**
+ * What tells groups apart that cost a program differently: all but their ranks, which programs are for, and what the
+ * topology declares, which all groups over it have in common.
+ *
+ * @param idOf numbers kinds of devices, which may go by one name
+ */
+export function hardwareKey(
+  { kinds, allReduce, send }: GroupHardware,
+  idOf: (kind: DeviceKind) => number,
+): string {
+  const link = (cost: LinkCost | undefined): string =>
+    cost ? `${cost.latency} ${cost.bandwidth} ${cost.gatherLatency ?? ''} ${cost.declared ?? ''}` : '';
+  return `${kinds.map(idOf).join()}|${link(allReduce)}|${link(send)}`;
+}
+
 /** Bytes of an element of activations in device memory. */
 export function heldElementBytes({ overhead }: Pick<GroupHardware, 'overhead'>): number {
   return bytesPerElement(overhead.activationsInMemory ?? 'f32');

@@ -36,7 +36,7 @@ export function meshesForWorkloads(
   const open = stages.filter(({ withMesh }) => withMesh !== undefined);
   const demands = workloads.map((workload) => typicalDemand(workload, draft));
   if (open.length === 0 || open.length > MOST_OPEN || demands.length === 0) return undefined;
-  const context = createBoundContext(draft.topology, engineOf(draft.topology));
+  const context = createBoundContext(draft, engineOf(draft.topology));
   let best: { readonly seconds: number; readonly stages: readonly Stage[] } | undefined;
   for (const chosen of combinations(draft, stages)) {
     if (!replicasAgree(chosen)) continue;

@@ -3,9 +3,8 @@
  * that have the stage.
  */
 import { engineShare, type EngineModel } from '../cost/engine-model.js';
-import { groupHardware, type GroupHardware } from '../cost/group-hardware.js';
+import { groupHardware, hardwareKey, type GroupHardware } from '../cost/group-hardware.js';
 import { leastCosts, type LeastCost, type LeastCosts } from '../cost/least-cost.js';
-import type { LinkCost } from '../cost/links.js';
 import type { CostedProgram } from '../cost/op-classes.js';
 import { programCost, type ProgramCost } from '../cost/program-cost.js';
 import { numbered } from '../numbered.js';
@@ -35,7 +34,11 @@ import { meanOfDealt, pipelineCosts, type PipelineCosts } from './pipeline-costs
 import { pageCost, type PageSeconds } from './page-seconds.js';
 import { createOutliner, type Outliner, type StageOutline } from './stage-outline.js';
 
-/** Caches that the bounds of all plans for one model over one topology share. */
+/**
+ * Caches that the bounds of plans under one engine share, as candidates of one base plan do: with its model and topology,
+ * and all that room for KV and its pages depend on, which are memory use, tiers, page size and type. Nothing in their
+ * keys tells other plans apart.
+ */
 export interface BoundContext {
   readonly engine: EngineModel;
   readonly routes: Routes;
@@ -64,12 +67,15 @@ export interface BoundContext {
 /** Courses of prefill by the sequences that are prefilled. */
 type Prefilled = Map<SequencesInOrder, readonly PromptCourse[]>;
 
-/** The context of bounds for plans over a topology, with nothing in its caches but what other contexts share. */
-export function createBoundContext(topology: Topology, engine: EngineModel): BoundContext {
+/**
+ * The context of bounds for plans that differ from a base plan in their stages and flow alone, with nothing in its caches
+ * but what other contexts share.
+ */
+export function createBoundContext({ model, topology }: Plan, engine: EngineModel): BoundContext {
   return {
     engine,
     routes: routesOver(topology),
-    outline: (plan, stage) => outlinerOf(plan.model)(topology)(plan, stage),
+    outline: outlinerOf(model)(topology),
     laidOut: new Map(),
     stages: new Map(),
     prefilled: once(() => once((): Prefilled => new Map())),
@@ -84,8 +90,8 @@ const routesOver = onceForObject(routesOf);
  * Shared by all contexts, such as those of a check that settles meshes and of a search: programs depend on nothing
  * else.
  */
-const outlinerOf = onceForObject((_model: Plan['model']) =>
-  onceForObject((topology: Topology) => createOutliner(routesOver(topology))),
+const outlinerOf = onceForObject((model: Plan['model']) =>
+  onceForObject((topology: Topology) => createOutliner(model, routesOver(topology))),
 );
 
 type Groups = readonly [GroupHardware, ...GroupHardware[]];
@@ -111,12 +117,6 @@ function onGroups<Costs>(find: OnGroups<Costs>): OnGroups<Costs> {
     known.set(key, costs);
     return costs;
   };
-}
-
-function hardwareKey({ kinds, allReduce, send }: GroupHardware, idOf: (kind: DeviceKind) => number): string {
-  const link = (cost: LinkCost | undefined): string =>
-    cost ? `${cost.latency} ${cost.bandwidth} ${cost.gatherLatency ?? ''}` : '';
-  return `${kinds.map(idOf).join()}|${link(allReduce)}|${link(send)}`;
 }
 
 /** What bounds know of a stage by itself. */

@@ -45,7 +45,7 @@ export function unheldRequests(
     return Math.min(promptTokens + outputTokens, Math.max(context, promptTokens + 1));
   };
   places.sort((a, b) => tokensOf(a) - tokensOf(b));
-  const bounds = createBoundContext(topology, engineOf(topology));
+  const bounds = createBoundContext(first.base, engineOf(topology));
   let [held, anyFits] = [0, false];
   for (const candidate of candidates) {
     const bound = candidateBound(candidate, bounds);

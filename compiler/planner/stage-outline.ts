@@ -38,9 +38,9 @@ export interface StageOutline {
 /** Outlines stages of plans for one model over one topology. Undefined where a stage's sharding cannot be. */
 export type Outliner = (plan: Plan, stage: Stage) => StageOutline | undefined;
 
-/** An outliner that shares programs and outlines between the stages that it is asked for. */
-export function createOutliner(routes: Routes): Outliner {
-  const shard = createSharder(routes);
+/** An outliner that shares programs and outlines between the stages that it is asked for, all of plans for the model. */
+export function createOutliner(model: Plan['model'], routes: Routes): Outliner {
+  const shard = createSharder(model, routes);
   const known = new Map<string, StageOutline>();
   const lowered = new Map<string, Lowered>();
   const lives = new Map<DraftProgram, readonly Lifetime[]>();
@@ -88,7 +88,7 @@ interface ShardedSo extends ShardedBlocks {
 type Sharder = (plan: Plan, stage: Stage) => ShardedBlocks | undefined;
 
 /** Blocks do not depend on how a mesh is cut along `pp`. */
-function createSharder(routes: Routes): Sharder {
+function createSharder(spec: Plan['model'], routes: Routes): Sharder {
   let logical: LogicalGraph | undefined;
   const known = new Map<string, ShardedBlocks | undefined>();
   /** Of stages whose weights and rows are cut alike, those that are not the same. */
@@ -134,7 +134,7 @@ function createSharder(routes: Routes): Sharder {
     const ways = [dp, tp].flatMap(({ latency, bandwidth }) => [latency, bandwidth]);
     const key = mesh.tp > 1 ? `${cut} ${ways.join()} ${microbatchTokens} ${batchRequests}` : cut;
     if (!known.has(key)) {
-      logical ??= buildLogical(plan.model);
+      logical ??= buildLogical(spec);
       known.set(key, shardAs(logical, plan, stage, cut));
     }
     const found = known.get(key);

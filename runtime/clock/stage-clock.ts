@@ -3,7 +3,7 @@
  * occupies.
  */
 import type { EngineModel } from '../../compiler/cost/engine-model.js';
-import { groupHardware } from '../../compiler/cost/group-hardware.js';
+import { groupHardware, hardwareKey } from '../../compiler/cost/group-hardware.js';
 import {
   pairsOf,
   seenBy,
@@ -65,13 +65,12 @@ export function stageGroups(
     return stage.programs.map((program, pp): TpGroup => {
       const devices = members[pp]!;
       const hardware = groupHardware(topology, routes, devices, members[pp + 1]);
-      const { kinds, allReduce, send } = hardware;
-      const hardwareKey = JSON.stringify([kinds.map(kindOf), allReduce, send]);
-      const key = `${pp} ${hardwareKey}`;
+      const ofHardware = hardwareKey(hardware, kindOf);
+      const key = `${pp} ${ofHardware}`;
       const cost = costs.get(key) ?? programCost(program, hardware, engine);
       costs.set(key, cost);
-      const alike = alikeOf(`${cost.signature} ${hardwareKey}`);
-      return { devices, cost, alike, declaredExchange: allReduce?.declared === true };
+      const alike = alikeOf(`${cost.signature} ${ofHardware}`);
+      return { devices, cost, alike, declaredExchange: hardware.allReduce?.declared === true };
     });
   });
 }

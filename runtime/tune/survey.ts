@@ -37,7 +37,7 @@ export function createSurvey(
   { engine = engineOf(base.topology), compile = createPlanCompiler() }: SurveyOptions = {},
 ): Survey {
   const workload = workloadOf(base, requests);
-  const context = createBoundContext(base.topology, engine);
+  const context = createBoundContext(base, engine);
   return {
     engine,
     ...workload,

@@ -12,8 +12,8 @@ export interface TrialTask {
 }
 
 parentPort!.on('message', ({ trial, setting }: TrialTask) => {
-  const { candidate, plan, laidOut } = trial;
-  const context = createBoundContext(plan.topology, setting.engine);
+  const { candidate, laidOut } = trial;
+  const context = createBoundContext(candidate.base, setting.engine);
   const bound = candidateBound(candidate, context)!.compiled(laidOut);
   const end: TrialEnd = runThrough(trialInParts({ ...trial, bound }, setting));
   parentPort!.postMessage(end);

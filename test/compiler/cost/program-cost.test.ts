@@ -257,7 +257,7 @@ it('makes no step slower where small products lose nothing', () => {
 });
 
 it('tells kinds of devices apart whatever they are called', () => {
-  const { costsOf, stepsOf } = createBoundContext(plan.topology, FULCRUM_ENGINE);
+  const { costsOf, stepsOf } = createBoundContext(plan, FULCRUM_ENGINE);
   const [some, fast] = [hardware({}), hardware({})];
   const faster = { ...fast, kinds: fast.kinds.map((kind) => ({ ...kind, bandwidth: 2 * kind.bandwidth })) };
   const work = { ...SIZE, steps: 1, sampling: 1 };

@@ -26,7 +26,7 @@ const setting = (room: number): FusedSetting => ({ room, sequences: inOrder, kv,
 
 /** By batch, of one mesh. */
 function loads(batches: readonly number[]): readonly StageLoad[] {
-  const context = createBoundContext(plan.topology, FULCRUM_ENGINE);
+  const context = createBoundContext(plan, FULCRUM_ENGINE);
   const sizes = { microbatchTokens: [64], batchRequests: batches };
   const [first, ...others] = findCandidates(plan, ['static'], sizes);
   const room = {

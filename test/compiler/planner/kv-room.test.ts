@@ -18,7 +18,7 @@ function pagesOf(options: PlanOptions, memories: readonly number[]) {
   const plan = { ...made, residence: 'switch' as const, topology: { ...made.topology, devices } };
   const { runtime } = compilePlan(plan);
   if (runtime.devices.some(({ peak, budget }) => peak.total > budget)) return undefined;
-  const outline = createOutliner(routesOf(plan.topology));
+  const outline = createOutliner(plan.model, routesOf(plan.topology));
   const needs = plan.stages.map((stage) => stageNeeds(plan, stage, outline(plan, stage)!));
   const room = planKvRoom(plan, needs)!;
   return runtime.stages.map(({ name, pool: id }) => ({

@@ -16,7 +16,7 @@ describe('rough bounds', () => {
     const caps = [64 * 1024, 48 * 1024];
     const sizes = { microbatchTokens: [64], batchRequests: [8], hostKvBytes: caps };
     const candidates = findCandidates(plan, [strategy], sizes);
-    const roughBound = createRoughBound(demand, createBoundContext(plan.topology, FULCRUM_ENGINE));
+    const roughBound = createRoughBound(demand, createBoundContext(plan, FULCRUM_ENGINE));
     const [large, small] = caps.map((bytes) => candidates.filter(({ base }) => hostKvBytes(base) === bytes));
     expect(large!.length).toBeGreaterThan(3);
     expect(small).toHaveLength(large!.length);

@@ -35,11 +35,11 @@ describe('of candidates that share stages, sizes and layouts', () => {
       fc.property(machine, fc.nat(6), (made, offset) => {
         const plan = planOn(made);
         const routes = routesOf(plan.topology);
-        const outline = createOutliner(routes);
+        const outline = createOutliner(plan.model, routes);
         const stages = new Set(findCandidates(plan, STRATEGIES, SIZES).flatMap((each) => each.stages));
         for (const [index, stage] of [...stages].entries()) {
           const shared = outline(plan, stage);
-          if (index % 7 === offset) expect(shared).toEqual(createOutliner(routes)(plan, stage));
+          if (index % 7 === offset) expect(shared).toEqual(createOutliner(plan.model, routes)(plan, stage));
         }
       }),
       { numRuns: 10 },
@@ -53,15 +53,12 @@ describe('of candidates that share stages, sizes and layouts', () => {
         const demand = demandOf(all, kvView(plan.model.shape, plan.kv.pageTokens));
         const own = hostKvBytes(plan)!;
         const candidates = findCandidates(plan, STRATEGIES, { ...SIZES, hostKvBytes: [own, own / 2] });
-        const context = createBoundContext(plan.topology, FULCRUM_ENGINE);
+        const context = createBoundContext(plan, FULCRUM_ENGINE);
         const roughBound = createRoughBound(demand, context);
         for (const [index, candidate] of candidates.entries()) {
           const shared = roughBound(candidate);
           if (index % 17 !== offset) continue;
-          const alone = createRoughBound(
-            demand,
-            createBoundContext(plan.topology, FULCRUM_ENGINE),
-          )(candidate);
+          const alone = createRoughBound(demand, createBoundContext(plan, FULCRUM_ENGINE))(candidate);
           expect(figuresOf(shared), candidateLabel(candidate)).toEqual(figuresOf(alone));
         }
       }),

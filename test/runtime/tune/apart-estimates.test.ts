@@ -23,7 +23,7 @@ describe('estimates of planBound', () => {
       outputTokens: 2 + ((7 * i) % 35),
     }));
     const demand = demandOf(all, kvView(plan.model.shape, plan.kv.pageTokens));
-    const context = createBoundContext(plan.topology, FULCRUM_ENGINE);
+    const context = createBoundContext(plan, FULCRUM_ENGINE);
     const sizes = { microbatchTokens: [64], batchRequests: [4, 16] };
     const figures = findCandidates(plan, ['static', 'disaggregated'], sizes).flatMap((candidate) => {
       const compiled = createPlanCompiler()(candidatePlan(candidate));
@@ -99,7 +99,7 @@ describe('estimates of planBound', () => {
       outputTokens: 4 + ((7 * i) % 30),
     }));
     const demand = demandOf(all, kvView(plan.model.shape, plan.kv.pageTokens));
-    const context = createBoundContext(plan.topology, FULCRUM_ENGINE);
+    const context = createBoundContext(plan, FULCRUM_ENGINE);
     const sizes = { microbatchTokens: [512], batchRequests: [16] };
     const figures = findCandidates(plan, ['disaggregated'], sizes).map((candidate) => {
       const compiled = createPlanCompiler()(candidatePlan(candidate));
@@ -131,7 +131,7 @@ describe('estimates of planBound', () => {
       outputTokens: 5 + ((7 * i) % 50),
     }));
     const demand = demandOf(all, kvView(plan.model.shape, plan.kv.pageTokens));
-    const context = createBoundContext(plan.topology, FULCRUM_ENGINE);
+    const context = createBoundContext(plan, FULCRUM_ENGINE);
     const sizes = { microbatchTokens: [64], batchRequests: [8, 16, 32] };
     const candidates = findCandidates(plan, ['static'], sizes).filter(
       ({ stages }) => stages[0]!.mesh.dp === 2 && stages[0]!.mesh.tp === 2,

@@ -23,7 +23,7 @@ function boundOf(plan: Plan, all: readonly SimulatedRequest[]): number {
   const { requests, demand } = workloadOf(plan, all);
   const engine = engineOf(plan.topology);
   const compiled = createPlanCompiler()(plan);
-  const bound = planBound(plan, createBoundContext(plan.topology, engine))!.compiled(compiled);
+  const bound = planBound(plan, createBoundContext(plan, engine))!.compiled(compiled);
   const { makespan } = simulate(compiled.runtime(), plan, requests, { engine });
   return bound.least(demand) / makespan;
 }

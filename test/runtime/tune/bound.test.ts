@@ -79,7 +79,7 @@ describe('planBound', () => {
     const demand = demandOf(all, kvView(plan.model.shape, plan.kv.pageTokens));
     const sizes = { microbatchTokens: [64], batchRequests: [batch] };
     const candidate = findCandidates(plan, ['static'], sizes).find(({ stages }) => stages[0]!.mesh.dp === 4)!;
-    const bound = candidateBound(candidate, createBoundContext(plan.topology, FULCRUM_ENGINE))!;
+    const bound = candidateBound(candidate, createBoundContext(plan, FULCRUM_ENGINE))!;
     const each = candidatePlan(candidate);
     const { makespan } = simulate(createPlanCompiler()(each).runtime(), each, all);
     expect(bound.least(demand)).toBeLessThan(makespan / 2);
@@ -94,7 +94,7 @@ describe('planBound', () => {
       fc.property(machine, requests, engines, modes, pages, (made, all, engine, transitions, every) => {
         const plan = planOn(made);
         const demand = demandOf(all, kvView(plan.model.shape, plan.kv.pageTokens));
-        const context = createBoundContext(plan.topology, engine);
+        const context = createBoundContext(plan, engine);
         const compile = createPlanCompiler();
         const roughBound = createRoughBound(demand, context);
         // Of small steps of prompts most end none, and the host need not wait for them.
@@ -160,7 +160,7 @@ describe('planBound', () => {
     const plan = planOn({ peerBandwidth: 1e11, deviceMemory: 1e9, pageTokens: 16, ...free });
     const all = Array.from({ length: 32 }, () => ({ promptTokens: 16, outputTokens: 60 }));
     const demand = demandOf(all, kvView(plan.model.shape, plan.kv.pageTokens));
-    const context = createBoundContext(plan.topology, FULCRUM_ENGINE);
+    const context = createBoundContext(plan, FULCRUM_ENGINE);
     const parts = findCandidates(plan, ['static']).map((candidate) => {
       const each = candidatePlan(candidate);
       const { makespan } = simulate(createPlanCompiler()(each).runtime(), each, all);
@@ -175,7 +175,7 @@ describe('planBound', () => {
     const plan = planOn({ peerBandwidth: 1e11, deviceMemory: 2.8e6, pageTokens: 16, ...costly });
     const all = Array.from({ length: 64 }, () => ({ promptTokens: 16, outputTokens: 60 }));
     const demand = demandOf(all, kvView(plan.model.shape, plan.kv.pageTokens));
-    const context = createBoundContext(plan.topology, FULCRUM_ENGINE);
+    const context = createBoundContext(plan, FULCRUM_ENGINE);
     const labels = ['(tp: 4) -> (pp: 4)', '(tp: 4) -> (pp: 2, tp: 2)'];
     const chosen = findCandidates(plan, ['re-sharded']).filter((each) =>
       labels.includes(candidateLabel(each)),
@@ -193,7 +193,7 @@ describe('planBound', () => {
     const plan = planOn(ROOMY);
     const all = Array.from({ length: 12 }, (_, i) => ({ promptTokens: 60, outputTokens: i === 5 ? 60 : 3 }));
     const demand = demandOf(all, kvView(plan.model.shape, plan.kv.pageTokens));
-    const context = createBoundContext(plan.topology, FULCRUM_ENGINE);
+    const context = createBoundContext(plan, FULCRUM_ENGINE);
     const sizes = { microbatchTokens: [64], batchRequests: [16] };
     const parts = findCandidates(plan, STRATEGIES, sizes).map((candidate) => {
       const each = candidatePlan(candidate);
@@ -218,7 +218,7 @@ describe('planBound', () => {
       stages.some(({ mesh }) => mesh.dp > 1),
     );
     const contextOf = (hostPerReplica: boolean) =>
-      createBoundContext(plan.topology, { ...FULCRUM_ENGINE, hostPerReplica });
+      createBoundContext(plan, { ...FULCRUM_ENGINE, hostPerReplica });
     const [own, one] = [contextOf(true), contextOf(false)];
     const figures = candidates.map((candidate) => {
       const compiled = createPlanCompiler()(candidatePlan(candidate));
@@ -253,7 +253,7 @@ describe('planBound', () => {
     });
     const all = Array.from({ length: 4 }, () => ({ promptTokens: 64, outputTokens: 1 }));
     const demand = demandOf(all, kvView(plan.model.shape, plan.kv.pageTokens));
-    const context = createBoundContext(plan.topology, FULCRUM_ENGINE);
+    const context = createBoundContext(plan, FULCRUM_ENGINE);
     const sizes = { microbatchTokens: [4], batchRequests: [8] };
     for (const candidate of findCandidates(plan, ['static'], sizes)) {
       const each = candidatePlan(candidate);
@@ -273,7 +273,7 @@ describe('planBound', () => {
       outputTokens: 5 + ((7 * i) % 50),
     }));
     const demand = demandOf(all, kvView(plan.model.shape, plan.kv.pageTokens));
-    const context = createBoundContext(plan.topology, FULCRUM_ENGINE);
+    const context = createBoundContext(plan, FULCRUM_ENGINE);
     const sizes = { microbatchTokens: [64], batchRequests: [8, 32] };
     const candidates = findCandidates(plan, STRATEGIES, sizes);
     expect(candidates.length).toBeGreaterThan(40);
@@ -311,7 +311,7 @@ describe('planBound', () => {
         const engine = { ...FULCRUM_ENGINE, hostPerReplica };
         const plan = planOn({ peerBandwidth: 1e9, pageTokens: 16, ...made });
         const demand = demandOf(all, kvView(plan.model.shape, plan.kv.pageTokens));
-        const context = createBoundContext(plan.topology, engine);
+        const context = createBoundContext(plan, engine);
         const sizes = { microbatchTokens: [64], batchRequests: [16] };
         const ratios = findCandidates(plan, [strategy], sizes).flatMap((candidate) => {
           const compiled = createPlanCompiler()(candidatePlan(candidate));
@@ -341,7 +341,7 @@ describe('planBound', () => {
 
   it('has one host prepare the steps of both stages, and of all replicas, one after the other', () => {
     const plan = planOn({ ...ROOMY, step: 1e-3, request: 1e-5 });
-    const context = createBoundContext(plan.topology, FULCRUM_ENGINE);
+    const context = createBoundContext(plan, FULCRUM_ENGINE);
     const all = Array.from({ length: 60 }, (_, i) => ({
       promptTokens: 30 + ((7 * i) % 60),
       outputTokens: 5 + ((31 * i) % 20),
@@ -366,7 +366,7 @@ describe('planBound', () => {
 
   it('deals sequences over replicas of a stage for both phases as the scheduler does', () => {
     const plan = planOn(ROOMY);
-    const context = createBoundContext(plan.topology, FULCRUM_ENGINE);
+    const context = createBoundContext(plan, FULCRUM_ENGINE);
     const sizes = { microbatchTokens: [16, 64], batchRequests: [8, 64] };
     for (const outputTokens of [1, 10]) {
       const all = Array.from({ length: 30 }, (_, i) => ({
@@ -389,7 +389,7 @@ describe('planBound', () => {
 
   it('estimates long rounds of decode closely, in pipelines and over replicas', () => {
     const plan = planOn(ROOMY);
-    const context = createBoundContext(plan.topology, FULCRUM_ENGINE);
+    const context = createBoundContext(plan, FULCRUM_ENGINE);
     const all = Array.from({ length: 40 }, (_, i) => ({
       promptTokens: 4 + ((7 * i) % 20),
       outputTokens: 20 + ((31 * i) % 80),
@@ -415,7 +415,7 @@ describe('planBound', () => {
 
   it('estimates the time between tokens beside prompts roughly, however small the steps that carry these', () => {
     const plan = planOn(ROOMY);
-    const context = createBoundContext(plan.topology, FULCRUM_ENGINE);
+    const context = createBoundContext(plan, FULCRUM_ENGINE);
     const all = Array.from({ length: 60 }, (_, i) => ({
       promptTokens: 80 + ((7 * i) % 60),
       outputTokens: 10 + ((31 * i) % 40),
@@ -432,7 +432,7 @@ describe('planBound', () => {
 
   it('estimates it roughly where prompts take more rounds than answers have tokens, and where places are plenty', () => {
     const plan = planOn(ROOMY);
-    const context = createBoundContext(plan.topology, FULCRUM_ENGINE);
+    const context = createBoundContext(plan, FULCRUM_ENGINE);
     const all = Array.from({ length: 60 }, (_, i) => ({
       promptTokens: 100 + ((7 * i) % 20),
       outputTokens: 5,
@@ -449,7 +449,7 @@ describe('planBound', () => {
 
   it('estimates closely what sequences wait for turns of prefill', () => {
     const plan = planOn({ ...ROOMY, deviceMemory: 3.2e6 });
-    const context = createBoundContext(plan.topology, FULCRUM_ENGINE);
+    const context = createBoundContext(plan, FULCRUM_ENGINE);
     const all = Array.from({ length: 60 }, (_, i) => ({
       promptTokens: 30 + ((7 * i) % 30),
       outputTokens: 20 + ((31 * i) % 40),
@@ -499,7 +499,7 @@ describe('planBound', () => {
       ...{ peerBandwidth: 1e9, deviceMemory: 2.6e6, pageTokens: 16 },
       ...{ step: 0, layer: 0, request: 0 },
     });
-    const context = createBoundContext(plan.topology, FULCRUM_ENGINE);
+    const context = createBoundContext(plan, FULCRUM_ENGINE);
     const candidate = findCandidates(plan, ['re-sharded'])[0]!;
     const bound = candidateBound(candidate, context)!;
     const [whole, some, copied, shared] = [0, 3, 15, 16].map((tokens) => {

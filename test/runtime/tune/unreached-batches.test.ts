@@ -89,7 +89,7 @@ describe('a batch that is never reached', () => {
     const demand = demandOf([{ promptTokens: 4, outputTokens: 20 }], kvView(plan.model.shape, 16));
     const laidOut = createPlanCompiler()(candidatePlan(small!));
     const runtime = laidOut.runtime();
-    const bound = candidateBound(small!, createBoundContext(plan.topology, FULCRUM_ENGINE))!;
+    const bound = candidateBound(small!, createBoundContext(plan, FULCRUM_ENGINE))!;
     const trial = { candidate: small!, plan: candidatePlan(small!), runtime, laidOut, bound, by: 7 };
     const larger = { candidate: large!, bound: { ...bound, least: () => 3 }, compiled: runtime };
     const batches = unreachedBatches(false);
