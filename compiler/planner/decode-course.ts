@@ -1,7 +1,9 @@
 /**
- * An estimate of decode, round by round, where sequences begin in order of arrival: how many are under way at once, as
- * far as batch and KV room let them, and what their rounds take. In a round each that is under way has one row. No
- * bound.
+ * A course is an event-driven estimate: it goes from one event to the next, such as the end of a step or of a sequence,
+ * and costs what lies between. No bound.
+ *
+ * This is that of decode, round by round, where sequences begin in order of arrival: how many are under way at once, as
+ * far as batch and KV room let them, and what their rounds take. In a round each that is under way has one row.
  *
  * From one that begins or ends to the next nothing changes but keys, so that the rounds in between are costed as one, by a
  * step with as many keys as in their mean. Where pages run out the one that came last goes back, as the scheduler has it.

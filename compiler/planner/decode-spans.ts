@@ -11,7 +11,7 @@
  *
  * The first two are lines that rise with S. A step of r rows takes `a + b r` or more, so that the others come to
  * `a P + b m R² / S` or more, for P pages in all and m of a row at least: squares of numbers with the sum R are R² / S
- * together at the least. These curves fall with S, but for that of the longest, which does not hang on S. The least for any
+ * together at the least. These curves fall with S, but for that of the longest, which does not depend on S. The least for any
  * S is where a line and a curve meet.
  *
  *     lines 2 S, curve 18 / S: with 3 steps both are 6, and with any other number one of them is more
