@@ -12,6 +12,7 @@ import {
   judgeTrace,
   simulateExpectations,
   verdictsJson,
+  type JudgedTrace,
 } from '../expectations.js';
 import { plural } from '../format.js';
 import { jsonDocument } from '../json-document.js';
@@ -21,7 +22,7 @@ import { failureJson, renderFailure } from '../render-failure.js';
 import { checkAsRun, settingsOf } from '../run-settings.js';
 import { sarifLog } from '../sarif.js';
 import { shownPath } from '../shown-path.js';
-import { err, fail, out, type Terminal } from '../terminal.js';
+import { err, fail, out, type FailureJson, type Terminal } from '../terminal.js';
 
 interface CheckOptions {
   readonly set?: Readonly<Record<string, string>>;
@@ -71,8 +72,8 @@ export const addCheckCommand: AddCommand = (program, context) => {
             run: { trace: options.trace, plan: trace.plan, expectations: verdictsJson(trace.verdicts) },
           }),
         }));
-        const failure = unjudged?.kind === 'unusable' && failureJson(unjudged.failure);
-        out(terminal, jsonDocument('check', { ok: good, files: documents, ...(failure && { failure }) }));
+        const failure = unjudged && { failure: whyUnjudged(unjudged) };
+        out(terminal, jsonDocument('check', { ok: good, files: documents, ...failure }));
       } else {
         for (const report of results.flatMap(({ reports }) => reports))
           out(terminal, `${describePlan(report)}\n`);
@@ -80,14 +81,12 @@ export const addCheckCommand: AddCommand = (program, context) => {
           if (trace?.kind === 'judged')
             out(terminal, `plan ${trace.plan} in ${options.trace}\n${describeVerdicts(trace.verdicts)}\n`);
       }
-      const counts = countDiagnostics(all);
-      const checkedFiles = plural(files.length, 'file');
-      err(
-        terminal,
-        counts === '' ? `${checkedFiles} checked, no problems` : `${checkedFiles} checked, ${counts}`,
-      );
+      // What keeps the trace from being judged comes after these counts, and is a problem of its own.
+      const counts = countDiagnostics(all) || (unjudged === undefined ? 'no problems' : undefined);
+      const checkedFiles = `${plural(files.length, 'file')} checked`;
+      err(terminal, counts === undefined ? checkedFiles : `${checkedFiles}, ${counts}`);
       if (unjudged?.kind === 'usage') {
-        err(terminal, `error: ${unjudged.message}`);
+        fail(terminal, unjudged.message);
         return EXIT.usage;
       }
       if (unjudged !== undefined) {
@@ -98,6 +97,11 @@ export const addCheckCommand: AddCommand = (program, context) => {
     }),
   );
 };
+
+/** As the document has it. */
+function whyUnjudged(unjudged: Exclude<JudgedTrace, { kind: 'judged' }>): FailureJson {
+  return unjudged.kind === 'usage' ? { message: unjudged.message } : failureJson(unjudged.failure);
+}
 
 function misuse(files: readonly string[], { trace, plan }: CheckOptions): string | undefined {
   if (trace !== undefined && files.length > 1) return '--trace is about one file';

@@ -18,7 +18,7 @@ import { EXIT, type ExitCode } from '../exit-codes.js';
 import { simulateExpectations } from '../expectations.js';
 import { checkPlanFile, filesRead, loadPlan, refuseErrors, reportDiagnostics } from '../load-plan.js';
 import { placeName } from '../render-diagnostics.js';
-import { err, out, type Terminal } from '../terminal.js';
+import { err, fail, out, type Terminal } from '../terminal.js';
 import { refuseUnwritable, writeText } from '../write-text.js';
 
 /** Printed levels, in the order of the pipeline; `syntax` needs no sound plan and stands apart. */
@@ -64,7 +64,7 @@ export const addCompileCommand: AddCommand = (program, context) => {
         refuseUnwritable(options.output);
         if (options.origins && (options.emit === undefined || !WITH_ORIGINS.includes(options.emit))) {
           const levels = WITH_ORIGINS.map((level) => `--emit ${level}`).join(', ');
-          err(terminal, `error: --origins goes with ${levels}`);
+          fail(terminal, `--origins goes with ${levels}`);
           return EXIT.usage;
         }
         if (options.emit === 'syntax') return emitSyntax(file, options, terminal);

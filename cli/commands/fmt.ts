@@ -11,7 +11,7 @@ import { EXIT, type ExitCode } from '../exit-codes.js';
 import { plural } from '../format.js';
 import { renderDiagnostic } from '../render-diagnostics.js';
 import { shownPath } from '../shown-path.js';
-import { err, out, type Terminal } from '../terminal.js';
+import { err, fail, out, type Terminal } from '../terminal.js';
 import { writeText } from '../write-text.js';
 
 interface FmtOptions {
@@ -43,7 +43,7 @@ function formatPaths(paths: readonly string[], options: FmtOptions, { terminal }
     try {
       files = path === STDIN ? [STDIN] : planFiles(path);
     } catch (cause) {
-      err(terminal, `error: cannot read ${path}: ${systemReason(cause)}`);
+      fail(terminal, `cannot read ${path}: ${systemReason(cause)}`);
       counts.failed++;
       continue;
     }
@@ -60,7 +60,7 @@ function formatPaths(paths: readonly string[], options: FmtOptions, { terminal }
     ...(counts.failed > 0 ? [`${plural(counts.failed, 'file')} with errors left as they are`] : []),
   ];
   if (said.length === 0) {
-    err(terminal, `error: no plan file in ${paths.join(', ')}`);
+    fail(terminal, `no plan file in ${paths.join(', ')}`);
     return EXIT.usage;
   }
   err(terminal, said.join(', '));
@@ -88,7 +88,7 @@ function formatOne(
   const stdin = file === STDIN;
   const name = stdin ? '<stdin>' : shownPath(file);
   const failed = (why: string): 'failed' => {
-    err(terminal, `error: ${why}`);
+    fail(terminal, why);
     return 'failed';
   };
   let bytes: Uint8Array;

@@ -9,7 +9,7 @@ import { drawLevel, drawPage, GRAPH_FORMATS, GRAPH_LEVELS, type GraphLevel } fro
 import type { Simulated } from '../graph/topology.js';
 import { loadPlan } from '../load-plan.js';
 import { describeUndone } from '../simulation-report.js';
-import { err } from '../terminal.js';
+import { err, fail } from '../terminal.js';
 import { chooseRequests, refuseRequests } from '../workloads.js';
 import { refuseUnwritable, writeText } from '../write-text.js';
 
@@ -72,7 +72,7 @@ function drawFile(file: string, options: GraphOptions, { terminal }: CommandCont
       path === STANDARD_OUTPUT
         ? 'standard output has no name that says a format: give --format'
         : `the name of ${path} says no format: end it in one of ${endings}, or give --format`;
-    err(terminal, `error: ${why}`);
+    fail(terminal, why);
     return EXIT.usage;
   }
   const written = path === STANDARD_OUTPUT ? undefined : path;

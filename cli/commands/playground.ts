@@ -8,7 +8,7 @@ import { listen } from '../../runtime/listen.js';
 import { action, interruptible, parsePort, type AddCommand, type CommandContext } from '../command.js';
 import { EXIT, type ExitCode } from '../exit-codes.js';
 import { PACKAGE_ROOT } from '../package-root.js';
-import { err } from '../terminal.js';
+import { err, fail } from '../terminal.js';
 
 interface PlaygroundOptions {
   readonly port: number;
@@ -27,7 +27,7 @@ export const addPlaygroundCommand: AddCommand = (program, context) => {
 async function servePlayground(options: PlaygroundOptions, { terminal }: CommandContext): Promise<ExitCode> {
   const folder = join(PACKAGE_ROOT, 'dist', 'playground');
   if (!existsSync(join(folder, 'index.html'))) {
-    err(terminal, 'error: the page is not built; `npm run build:playground` builds it');
+    fail(terminal, 'the page is not built; `npm run build:playground` builds it');
     return EXIT.runtime;
   }
   const files = sirv(folder, { etag: true });

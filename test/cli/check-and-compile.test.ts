@@ -133,14 +133,15 @@ plan turns for tiny on workstation {
     const other = planFile('other.plan', good('tp: 4'));
     const named = await runInProcess('check', other, '--trace', trace);
     expect(named).toMatchObject({ status: 2 });
-    expect(named.err).toContain('is a run of plan turns: choose one of the file with --plan (serve)');
+    const why = `${trace} is a run of plan turns: choose one of the file with --plan (serve)`;
+    expect(named.err).toBe(`1 file checked\nerror: ${why}\n`);
     const foreign = await runInProcess('check', other, '--trace', trace, '--plan', 'serve');
     expect(foreign).toMatchObject({ status: 3 });
     expect(foreign.err).toMatch(/error\[FC0924\]: .* is no run of plan serve/);
     const absent = join(folder, 'absent.json');
     const unread = await runInProcess('check', other, '--trace', absent, '--json');
     expect(unread).toMatchObject({ status: 3 });
-    expect(unread.err).toContain('error[FC0924]: cannot read');
+    expect(unread.err).toMatch(/^1 file checked\nerror\[FC0924\]: cannot read/);
     expect(JSON.parse(unread.out)).toMatchObject({
       ...{ ok: false, files: [{ file: other }] },
       failure: { code: 'FC0924', slug: 'trace-unusable', subject: absent },

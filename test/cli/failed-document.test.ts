@@ -23,6 +23,7 @@ beforeAll(() => {
   folder = mkdtempSync(join(tmpdir(), 'fulcrum-failed-'));
   writeFileSync(at('bad.plan'), `${HEAD}plan p for m on workstation { ${SERVE} { mesh (tp: 3) } }\n`);
   writeFileSync(at('good.plan'), `${HEAD}plan p for m on workstation { ${SERVE} { mesh (tp: 4) } }\n`);
+  writeFileSync(at('q.plan'), `${HEAD}plan q for m on workstation { ${SERVE} { mesh (tp: 4) } }\n`);
   writeFileSync(
     at('late.plan'),
     `${HEAD}plan p for m on workstation { ${SERVE} { mesh (tp: 4) } expect { time <= 1 us for w } }\n`,
@@ -148,6 +149,19 @@ describe('the document of a command that fails', () => {
         failure: { message: expect.stringContaining(message) as string },
       });
     }
+  });
+
+  it('has, beside the results of a check, why a trace is not judged', async () => {
+    const trace = at('trace.json');
+    expect(await runInProcess('simulate', at('good.plan'), '--trace', trace)).toMatchObject({ status: 0 });
+    const { status, document } = await documentOf('check', at('q.plan'), '--trace', trace);
+    expect(status).toBe(2);
+    expect(document).toMatchObject({ ok: false, files: [{ plans: [{ plan: 'q' }], diagnostics: [] }] });
+    expect(document['failure']).toEqual({
+      message: `${trace} is a run of plan p: choose one of the file with --plan (q)`,
+    });
+    const another = await documentOf('check', at('q.plan'), '--trace', at('good.plan'));
+    expect(another).toMatchObject({ status: 3, document: { ok: false, failure: { code: 'FC0924' } } });
   });
 
   it('is left out where the command line cannot be read', async () => {
