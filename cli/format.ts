@@ -9,7 +9,7 @@ export function formatCount(count: number): string {
 
 /** `1.2 s`, `3 min 05 s`, `14 h 08 min`. */
 export function formatSeconds(seconds: number): string {
-  if (seconds < 60) return `${seconds.toFixed(1)} s`;
+  if (seconds < 59.95) return `${seconds.toFixed(1)} s`;
   const [whole, minutes] = [Math.round(seconds), Math.round(seconds / 60)];
   const [large, small, units] =
     whole < 3600 ? [whole, whole % 60, ['min', 's']] : [minutes, minutes % 60, ['h', 'min']];
@@ -18,11 +18,12 @@ export function formatSeconds(seconds: number): string {
 
 /** Three digits of any time: `310 us`, `4.20 ms`, `12.3 s`, `3 min 05 s`. */
 export function formatDuration(seconds: number): string {
-  if (seconds >= 59.95) return formatSeconds(seconds);
-  if (seconds === 0) return '0 s';
-  const [unit, size] = seconds >= 1 ? ['s', 1] : seconds >= 1e-3 ? ['ms', 1e-3] : ['us', 1e-6];
-  const value = seconds / Number(size);
-  return `${value >= 99.95 ? value.toFixed(0) : value.toPrecision(3)} ${unit}`;
+  // What three digits make of it decides on the unit: 0.9996 is 1.00 s, and not 1000 ms.
+  const rounded = Number(seconds.toPrecision(3));
+  if (rounded >= 60) return formatSeconds(seconds);
+  if (rounded === 0) return '0 s';
+  const [unit, size] = rounded >= 1 ? ['s', 1] : rounded >= 1e-3 ? ['ms', 1e-3] : ['us', 1e-6];
+  return `${(rounded / Number(size)).toPrecision(3)} ${unit}`;
 }
 
 /** Three digits of requests per second, all of them from a thousand on: `0.0123`, `4.82`, `4,820`. */

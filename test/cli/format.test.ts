@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import {
   formatBytes,
+  formatDuration,
   formatRate,
   formatRequestRate,
   formatSeconds,
@@ -22,7 +23,9 @@ describe('figures for people', () => {
 
   it('writes times, rates and counts', () => {
     expect(formatSeconds(1.25)).toBe('1.3 s');
-    expect([185.2, 3599.4, 3599.6, 52_690, 2.9e10].map(formatSeconds)).toEqual([
+    expect([59.94, 59.96, 185.2, 3599.4, 3599.6, 52_690, 2.9e10].map(formatSeconds)).toEqual([
+      '59.9 s',
+      '1 min 00 s',
       '3 min 05 s',
       '59 min 59 s',
       '1 h 00 min',
@@ -40,6 +43,27 @@ describe('figures for people', () => {
       '4,816',
     ]);
     expect([plural(1, 'error'), plural(1000, 'error')]).toEqual(['1 error', '1,000 errors']);
+  });
+
+  it.each([
+    [0, '0 s'],
+    [0.31e-6, '0.310 us'],
+    [9.996e-6, '10.0 us'],
+    [99.96e-6, '100 us'],
+    [999.4e-6, '999 us'],
+    [999.6e-6, '1.00 ms'],
+    [4.2e-3, '4.20 ms'],
+    [0.0994, '99.4 ms'],
+    [0.9994, '999 ms'],
+    [0.9996, '1.00 s'],
+    [1, '1.00 s'],
+    [12.34, '12.3 s'],
+    [59.94, '59.9 s'],
+    [59.96, '1 min 00 s'],
+    [60, '1 min 00 s'],
+    [185.2, '3 min 05 s'],
+  ])('writes three digits of %d seconds as %s', (seconds, text) => {
+    expect(formatDuration(seconds)).toBe(text);
   });
 
   it('writes by how much something is more or less', () => {
