@@ -35,6 +35,33 @@ export interface Bounded extends BoundFigures {
   readonly compiled?: { readonly plan: Plan } & Omit<CompiledCandidate, 'diagnostics'>;
 }
 
+/** A candidate of which the rough bound is known and no more. */
+export function boundedBy(candidate: Candidate, index: number, figures: BoundFigures): Bounded {
+  return { candidate, index, ...figures, between: figures.betweenTokens };
+}
+
+/** Candidates bounded between two pauses. */
+const PART = 100;
+
+/**
+ * Candidates that fit by their rough bounds, with pauses, in their order.
+ *
+ * @param isWanted whether one with such bounds is to be among them
+ */
+export function* boundedInParts(
+  candidates: readonly Candidate[],
+  { roughBound }: Pick<Survey, 'roughBound'>,
+  isWanted: (figures: BoundFigures) => boolean = () => true,
+): Generator<void, Bounded[]> {
+  const bounded: Bounded[] = [];
+  for (const [index, candidate] of candidates.entries()) {
+    if (index % PART === PART - 1) yield;
+    const figures = roughBound(candidate)?.figures();
+    if (figures !== undefined && isWanted(figures)) bounded.push(boundedBy(candidate, index, figures));
+  }
+  return bounded;
+}
+
 /** A candidate that is compiled as far as its memory. */
 export interface Compiled extends Bounded {
   readonly bound: PlanBound;

@@ -3,11 +3,11 @@
  * much.
  */
 import type { Candidate } from '../../compiler/planner/candidates.js';
-import type { BoundFigures } from '../../compiler/planner/rough-bound.js';
 import { candidateBound } from '../../compiler/planner/bound.js';
+import { boundedInParts } from './closer-look.js';
 import type { Survey } from './survey.js';
 
-/** Candidates bounded between two pauses. */
+/** Candidates bounded more closely between two pauses. */
 const PART = 200;
 
 /**
@@ -16,18 +16,10 @@ const PART = 200;
  */
 export function* mostPromisedInParts(
   candidates: readonly Candidate[],
-  { roughBound, context, demand, requests }: Pick<Survey, 'roughBound' | 'context' | 'demand' | 'requests'>,
+  survey: Pick<Survey, 'roughBound' | 'context' | 'demand' | 'requests'>,
 ): Generator<void, number | undefined> {
-  interface Rough extends Pick<BoundFigures, 'least' | 'bound'> {
-    readonly candidate: Candidate;
-  }
-  const rough: Rough[] = [];
-  for (const [place, candidate] of candidates.entries()) {
-    if (place % PART === PART - 1) yield;
-    const figures = roughBound(candidate)?.figures();
-    if (figures !== undefined) rough.push({ candidate, ...figures });
-  }
-  rough.sort((a, b) => a.least - b.least);
+  const { context, demand, requests } = survey;
+  const rough = (yield* boundedInParts(candidates, survey)).sort((a, b) => a.least - b.least);
   let fewest = Infinity;
   for (const [place, { candidate, least, bound }] of rough.entries()) {
     // The others are no quicker by what costs next to nothing, and so not by what costs more.

@@ -14,12 +14,12 @@
 import type { Plan } from '../../compiler/plan/plan.js';
 import type { Candidate } from '../../compiler/planner/candidates.js';
 import { exceedsContext } from '../../compiler/planner/held-requests.js';
-import type { BoundFigures } from '../../compiler/planner/rough-bound.js';
 import { createHeap } from '../../compiler/reshard/heap.js';
 import type { SimulatedRequest, Simulation } from '../clock/simulation.js';
 import type { TransitionMode } from '../scheduler/types.js';
 import { inOrderOf } from './candidate-order.js';
 import {
+  boundedBy,
   isCompiled,
   likelyBetween,
   lookCloser,
@@ -324,10 +324,6 @@ export function* searchInParts(
       take(yield { kind: 'start', found: found(), trial, setting });
     }
   }
-}
-
-function boundedBy(candidate: Candidate, index: number, figures: BoundFigures): Bounded {
-  return { candidate, index, ...figures, between: figures.betweenTokens };
 }
 
 /**

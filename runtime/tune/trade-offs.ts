@@ -8,7 +8,15 @@ import type { Stage } from '../../compiler/plan/plan.js';
 import type { Candidate } from '../../compiler/planner/candidates.js';
 import { once } from '../../compiler/once.js';
 import { placeOf } from './candidate-order.js';
-import { isCompiled, lookCloser, roughly, type Bounded, type Compiled, type Look } from './closer-look.js';
+import {
+  boundedInParts,
+  isCompiled,
+  lookCloser,
+  roughly,
+  type Bounded,
+  type Compiled,
+  type Look,
+} from './closer-look.js';
 import { meshKeys } from './mesh-key.js';
 import type { Tuned } from './search.js';
 import type { Survey } from './survey.js';
@@ -46,8 +54,6 @@ const MOST_OF_ANY = 200;
 /** The most closer looks in all, of up to thirty milliseconds each. */
 const MOST_LOOKS = 40;
 
-/** Candidates bounded between two pauses. */
-const PART = 100;
 /** Candidates looked at for their estimates between two pauses. */
 const ESTIMATED_OF_PART = 20;
 
@@ -143,15 +149,9 @@ function closerLook(look: Look): (each: Bounded) => Bounded | undefined {
 function* boundedBelow(
   most: number,
   candidates: readonly Candidate[],
-  { roughBound }: Survey,
+  survey: Survey,
 ): Generator<void, readonly Bounded[]> {
-  const bounded: Bounded[] = [];
-  for (const [index, candidate] of candidates.entries()) {
-    if (index % PART === PART - 1) yield;
-    const figures = roughBound(candidate)?.figures();
-    if (figures === undefined || figures.betweenTokens > most) continue;
-    bounded.push({ candidate, index, ...figures, between: figures.betweenTokens });
-  }
+  const bounded = yield* boundedInParts(candidates, survey, ({ betweenTokens }) => betweenTokens <= most);
   // Of equals the first goes first: that with the least batch.
   const place = once(({ least }: Bounded) => placeOf(least));
   return bounded.sort((a, b) => place(a) - place(b) || a.index - b.index);
