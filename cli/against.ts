@@ -9,7 +9,7 @@ import type { TimedName } from '../runtime/trace/categories.js';
 import { readTraceFile } from '../runtime/trace/read-trace.js';
 import type { ReadTrace } from '../runtime/trace/slices.js';
 import type { TransitionMode } from '../runtime/scheduler/types.js';
-import { formatCount, formatDuration, formatSignedPercent, formatTable, plural } from './format.js';
+import { formatCount, formatDuration, formatSignedPercent, formatTable, indent, plural } from './format.js';
 import { settingsOf, type CheckedAsRun, type RunSettings } from './run-settings.js';
 
 /** A run as its trace tells it. */
@@ -263,5 +263,5 @@ export function describeAgainst({
     workload === undefined
       ? ''
       : `; simulated: ${plural(workload.requests, 'request')} of ${workload.name}, which is other work`;
-  return `plan ${plan}${here} against ${trace}${other}, ${plural(requests, 'request')}${instead}; seconds of all devices\n${table.replace(/^/gm, '  ')}${without}`;
+  return `plan ${plan}${here} against ${trace}${other}, ${plural(requests, 'request')}${instead}; seconds of all devices\n${indent(table)}${without}`;
 }

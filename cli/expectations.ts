@@ -12,7 +12,7 @@ import { observeTrace, type Observed } from '../runtime/expectations/observed.js
 import { checkSimulated, workloadsExpected } from '../runtime/expectations/simulate-expectations.js';
 import { RuntimeFailure } from '../runtime/failure.js';
 import type { TraceOrProblem } from '../runtime/trace/read-trace.js';
-import { formatTable } from './format.js';
+import { formatTable, indent } from './format.js';
 import { isError, reportDiagnostics, type CheckedFile } from './load-plan.js';
 import { err, type Terminal } from './terminal.js';
 import { requestsOf } from './workloads.js';
@@ -130,7 +130,7 @@ export function reportVerdicts(
   { render, allowances }: Pick<CheckedFile, 'render' | 'allowances'>,
   terminal: Terminal,
 ): boolean {
-  err(terminal, `expectations of the plan\n${describeVerdicts(verdicts).replace(/^/gm, '  ')}`);
+  err(terminal, `expectations of the plan\n${indent(describeVerdicts(verdicts))}`);
   return reportDiagnostics(terminal, sift(brokenBy(verdicts), allowances).kept, render);
 }
 

@@ -19,7 +19,7 @@ import { EXIT, type ExitCode } from './exit-codes.js';
 import { jsonDocument } from './json-document.js';
 import { filesRead, loadUncompiled } from './load-plan.js';
 import { err, fail, noteFailure, out, type Terminal } from './terminal.js';
-import { formatBytes, formatTable, plural } from './format.js';
+import { formatBytes, formatTable, indent, plural } from './format.js';
 import { refuseUnwritable, writeText } from './write-text.js';
 
 const NO_ADAPTER = `No WebGPU adapter was found on this machine.
@@ -70,7 +70,7 @@ function describe(adapter: AdapterReport, measured: MeasuredBandwidth | undefine
       ['read round trip', `${(measured.roundTrip * 1e6).toFixed(0)} us`],
     );
   }
-  return `${adapter.description || adapter.device}\n${formatTable(rows).replace(/^/gm, '  ')}`;
+  return `${adapter.description || adapter.device}\n${indent(formatTable(rows))}`;
 }
 
 interface DevicesOptions {

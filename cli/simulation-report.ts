@@ -13,6 +13,7 @@ import {
   formatDuration,
   formatRequestRate,
   formatTable,
+  indent,
   plural,
 } from './format.js';
 import { linkWay } from './link-way.js';
@@ -203,8 +204,4 @@ function reuseLines({ tokens, reused, copiedPages }: Simulation): readonly strin
     `${formatCount(tokens.prompt)} prompt tokens`,
   );
   return text === undefined ? [] : [`  prefix reuse ${text}`];
-}
-
-function indent(text: string): string {
-  return text.replace(/^(?=.)/gm, '  ');
 }

@@ -13,7 +13,7 @@ import {
 } from '../../runtime/expectations/simulate-expectations.js';
 import type { TraceLane } from '../../runtime/trace/tracer.js';
 import type { SimulatedRequest, SimulateOptions, Simulation } from '../../runtime/clock/simulation.js';
-import { createTimeline, flatSlices, type Timeline } from '../../runtime/clock/timeline.js';
+import { createTimeline, flatSlices } from '../../runtime/clock/timeline.js';
 import { refuseTaken } from '../../runtime/refuse-taken.js';
 import type { TransitionMode } from '../../runtime/scheduler/types.js';
 import type { RuntimeFailure } from '../../runtime/failure.js';
@@ -38,7 +38,7 @@ import {
   type AddCommand,
   type CommandContext,
 } from '../command.js';
-import { describeEffects, EFFECT_NAMES, effectsInCommon, switched } from '../engine-effects.js';
+import { EFFECT_NAMES, effectsInCommon, switched } from '../engine-effects.js';
 import { EXIT, type ExitCode } from '../exit-codes.js';
 import { plural } from '../format.js';
 import { jsonDocument } from '../json-document.js';
@@ -63,7 +63,8 @@ import {
 } from '../simulation-report.js';
 import { diagnosticsSaid, err, fail, out, saysOnce, type Terminal } from '../terminal.js';
 import { simulationPage, type SimulatedPlan } from '../page/page.js';
-import { drawnDevices, isDrawn, timelineData } from '../page/timeline-data.js';
+import { planPage } from '../page/plan-page.js';
+import { drawnDevices, isDrawn } from '../page/timeline-data.js';
 import { writeSimulatedTrace } from '../trace.js';
 import { checkAsRun, type CheckedAsRun } from '../run-settings.js';
 import { refuseUnwritable, writeText } from '../write-text.js';
@@ -340,21 +341,7 @@ async function simulateOne(
     kept: reportDiagnostics(terminal, sift(broken, checked.allowances).kept, checked.render),
     ...(brokenTrace !== undefined && { brokenTrace }),
     ...(run && { against: againstReport(run, plan, flatSlices(timeline), alike, instead) }),
-    ...(options.html !== undefined && { page: planPage(report, plan, runtime, simulation, timeline) }),
-  };
-}
-
-function planPage(
-  report: EngineReport,
-  { model, topology }: Plan,
-  runtime: RuntimeGraph,
-  { kv, makespan }: Simulation,
-  timeline: Timeline,
-): SimulatedPlan {
-  return {
-    report,
-    about: [`${model.name} on ${topology.name}`, ...describeEffects(report.engine)].join('; '),
-    timeline: timelineData(timeline, kv, makespan, drawnDevices(runtime)),
+    ...(options.html !== undefined && { page: planPage(report, plan, runtime, timeline) }),
   };
 }
 

@@ -6,6 +6,7 @@ import {
   formatRequestRate,
   formatSignedPercent,
   formatTable,
+  indent,
 } from '../format.js';
 import { escapeMarkdown } from './escape-markdown.js';
 import { FIGURE_GROUPS, type Figure, type FigureGroup, type Unit } from './figures.js';
@@ -154,7 +155,7 @@ export function describeDiff(diff: PlanDiff): string {
     groups.flatMap(([group, rows]) => [[group], ...rows.map(([name, ...rest]) => [`  ${name}`, ...rest])]),
     RIGHT,
   );
-  return `${heading}\n${lines.replace(/^/gm, '  ')}\n  ${equal}`;
+  return `${heading}\n${indent(lines)}\n  ${equal}`;
 }
 
 function equalFigures({ changes, equal }: PlanDiff): string {

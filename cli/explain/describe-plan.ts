@@ -1,6 +1,6 @@
 /** The explanation of a plan as text for people. */
 import { describeKvCost, describeReshard, describeResidence } from '../../compiler/reshard/describe.js';
-import { formatBytes, formatCount, plural, formatTable } from '../format.js';
+import { formatBytes, formatCount, formatTable, indent, plural } from '../format.js';
 import type { Constant } from './constants.js';
 import { nameDevices } from '../device-names.js';
 import { describeCap, memoryTable } from '../plan-report.js';
@@ -25,25 +25,22 @@ export function describeExplanation(explained: PlanExplanation): string {
   const { plan, model, topology, layout, kvRoom, defaults, constants } = explained;
   const lines = [
     `plan ${plan}: model ${model} on ${topology}`,
-    ...layout.flatMap((stage) => ['', ...indent(describeStage(stage, explained))]),
+    ...layout.flatMap((stage) => ['', ...describeStage(stage, explained).map(indent)]),
     '',
-    ...indent(describeFlow(explained)),
+    ...describeFlow(explained).map(indent),
     '',
     '  memory per device',
-    ...indent(memoryTable(explained.devices).split('\n'), 4),
+    ...below(memoryTable(explained.devices).split('\n')),
     '',
     '  room for KV',
-    ...indent(roomTable(kvRoom).split('\n'), 4),
-    ...indent(explained.cappedPools.map(describeCap), 4),
+    ...below(roomTable(kvRoom).split('\n')),
+    ...below(explained.cappedPools.map(describeCap)),
     '',
     defaults.length === 0 ? '  no defaults were taken' : '  defaults taken',
-    ...indent(
-      defaults.map(({ what, value, why }) => `${what} = ${value}: ${why}`),
-      4,
-    ),
+    ...below(defaults.map(({ what, value, why }) => `${what} = ${value}: ${why}`)),
     '',
     '  constants of its simulation',
-    ...indent(describeConstants(constants), 4),
+    ...below(describeConstants(constants)),
   ];
   return lines.join('\n');
 }
@@ -130,11 +127,11 @@ function describeFlow({ layout, edges, kv, weights, residence, rules }: PlanExpl
         `  ${from} -> ${to}: ${strategy}: ${STRATEGIES[strategy]}`,
         ...(pages === undefined
           ? []
-          : indent([describeKv(pages), ...describeKvCost(pages.cost, formatBytes)], 4)),
+          : below([describeKv(pages), ...describeKvCost(pages.cost, formatBytes)])),
       ];
     }),
     ...(residence ? [`  ${describeResidence(residence)}`] : []),
-    ...indent(weights.flatMap((report) => describeReshard(report, formatBytes))),
+    ...weights.flatMap((report) => describeReshard(report, formatBytes)).map(indent),
     ...rules.map(({ to, when, default: taken }) => `  to ${to} when ${when}${taken ? ' (default)' : ''}`),
   ];
 }
@@ -144,6 +141,7 @@ function describeKv({ path, tier, bytesPerToken }: PlanExplanation['kv'][number]
   return `KV: through ${tier}, ${formatBytes(bytesPerToken.out)} per token out and ${formatBytes(bytesPerToken.in)} in`;
 }
 
-function indent(lines: readonly string[], by = 2): string[] {
-  return lines.map((line) => (line === '' ? '' : ' '.repeat(by) + line));
+/** Lines below a heading that is indented itself. */
+function below(lines: readonly string[]): string[] {
+  return lines.map((line) => indent(indent(line)));
 }

@@ -1,4 +1,5 @@
 /** Diagrams in Graphviz's DOT language. */
+import { indent } from '../format.js';
 import {
   edgeWidth,
   isBox,
@@ -93,5 +94,3 @@ function quoted(text: string): string {
 function escape(text: string): string {
   return text.replaceAll('\\', '\\\\').replaceAll('"', '\\"');
 }
-
-const indent = (line: string): string => `  ${line}`;

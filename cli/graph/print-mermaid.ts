@@ -1,4 +1,5 @@
 /** Diagrams as Mermaid flowcharts, which Markdown shows in many places. */
+import { indent } from '../format.js';
 import { edgeWidth, isBox, NODE_LOOK, shortNames, type Diagram, type DiagramItem } from './diagram.js';
 
 /** A whole `flowchart`. */
@@ -58,5 +59,3 @@ function quoted(lines: readonly string[]): string {
       .replaceAll('`', '#96;');
   return `"${lines.map(escape).join('<br/>')}"`;
 }
-
-const indent = (line: string): string => `  ${line}`;

@@ -7,6 +7,7 @@ import {
   type CheckedAndCompiled,
   type CompiledPlan,
 } from '../../compiler/check-and-compile.js';
+import { engineOf } from '../../compiler/cost/engine-model.js';
 import type { Diagnostic } from '../../compiler/diagnostics/diagnostic.js';
 import { oneFileHost } from '../../compiler/host.js';
 import { printLogical } from '../../compiler/ir/print-logical.js';
@@ -21,7 +22,8 @@ import { createTimeline } from '../../runtime/clock/timeline.js';
 import { plural } from '../format.js';
 import { drawLevel, GRAPH_LEVELS } from '../graph/draw.js';
 import { simulationPage } from '../page/page.js';
-import { drawnDevices, isDrawn, timelineData } from '../page/timeline-data.js';
+import { planPage } from '../page/plan-page.js';
+import { drawnDevices, isDrawn } from '../page/timeline-data.js';
 import { renderDiagnostic } from '../render-diagnostics.js';
 import { simulationReport } from '../simulation-report.js';
 
@@ -79,15 +81,12 @@ export function computeSimulation(text: string): SimulationAnswer {
     };
   const drawn = { ...workload.requests, count: Math.min(workload.requests.count, MOST_REQUESTS) };
   const pages = compiled.map(({ plan, result }) => {
-    const devices = drawnDevices(result.runtime);
-    const timeline = createTimeline(isDrawn(devices));
+    const engine = engineOf(plan.topology);
+    const timeline = createTimeline(isDrawn(drawnDevices(result.runtime)));
     const requests = drawRequests(drawn, plan.model.shape.context);
-    const simulation = simulate(result.runtime, plan, requests, { timeline });
-    return {
-      report: simulationReport({ plan: plan.name, simulation }),
-      about: `${plan.model.name} on ${plan.topology.name}`,
-      timeline: timelineData(timeline, simulation.kv, simulation.makespan, devices),
-    };
+    const simulation = simulate(result.runtime, plan, requests, { engine, timeline });
+    const report = { ...simulationReport({ plan: plan.name, simulation }), engine };
+    return planPage(report, plan, result.runtime, timeline);
   });
   if (pages.length === 0) return { why: 'The file declares no plan.' };
   return { page: simulationPage({ title: FILE, about: describeWorkload(workload, drawn.count) }, pages) };

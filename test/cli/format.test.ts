@@ -7,6 +7,7 @@ import {
   formatSeconds,
   formatSignedPercent,
   formatTable,
+  indent,
   plural,
 } from '../../cli/format.js';
 
@@ -70,6 +71,10 @@ describe('figures for people', () => {
     const whole = [0.126, -0.034, 0.004, -0.004, 0].map((each) => formatSignedPercent(each, 0));
     expect(whole).toEqual(['+13%', '-3%', '0%', '0%', '0%']);
     expect([0.0126, -0.0003].map((each) => formatSignedPercent(each, 1))).toEqual(['+1.3%', '0.0%']);
+  });
+
+  it('indents lines with something in them', () => {
+    expect(indent('a\n\n  b\n')).toBe('  a\n\n    b\n');
   });
 
   it('aligns columns', () => {

@@ -57,6 +57,14 @@ describe('the playground', () => {
     expect(simulated.page).toContain('tensor');
   });
 
+  it('says what of the engine is not as in Fulcrum', () => {
+    const text = SMALL.replace('gpu[4]: l4', 'gpu[4]: l4\n  overhead { host_overhead: false }');
+    const few = text.replace('requests: 60', 'requests: 2');
+    const simulated = computeSimulation(few);
+    if (!('page' in simulated)) throw new Error(simulated.why);
+    expect(simulated.page).toContain('m13b on machine; without host-overhead');
+  });
+
   it('says why there is no simulation', () => {
     expect(computeSimulation('plan {')).toEqual({ why: 'The file has errors.' });
     expect(computeSimulation(SMALL.replace(/workload .*\n/, ''))).toEqual({
