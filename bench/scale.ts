@@ -1,6 +1,6 @@
 /**
  * How compiling and simulating grow with the devices: plans for a shape of 126 layers over 8 to 4,096 devices, each
- * replica on one node, of three kinds: a static plan, one that re-shards on all devices, and one with disjoint halves.
+ * replica on one node, of three kinds: a fused plan, one that re-shards on all devices, and one with disjoint halves.
  * Times are the processor's, all threads of the process together, so that a busy machine does not show in them.
  *
  *   npm run bench:scale -- [most devices] [requests] [kind] [least devices]
@@ -18,14 +18,14 @@ function planText(kind: Kind, nodes: number): string {
   const prefill = 'mesh (dp: fill, pp: 4, tp: 2), microbatch: 4096 tokens';
   const decode = `mesh (dp: fill, tp: 8), batch: ${64 * nodes} requests`;
   const stages = {
-    static: [`stage serve: prefill + decode on node.gpu { ${decode}, microbatch: 4096 tokens }`],
+    fused: [`stage serve: prefill + decode on node.gpu { ${decode}, microbatch: 4096 tokens }`],
     're-sharded': [`stage prefill on node.gpu { ${prefill} }`, `stage decode on node.gpu { ${decode} }`],
     disaggregated: [
       `stage prefill on node[0..${nodes / 2 - 1}].gpu { ${prefill} }`,
       `stage decode on node[${nodes / 2}..${nodes - 1}].gpu { ${decode} }`,
     ],
   }[kind];
-  const flow = kind === 'static' ? 'serve' : 'prefill -> decode';
+  const flow = kind === 'fused' ? 'serve' : 'prefill -> decode';
   return `import { mi300x } from "std/devices"
 topology pod {
   node[${nodes}] {

@@ -1,12 +1,12 @@
 /** The arguments of the benchmark of how things grow with devices. */
 import { countAsked, inPlaces, pickNamed } from './arguments.js';
 
-const KINDS = ['static', 're-sharded', 'disaggregated'] as const;
+const KINDS = ['fused', 're-sharded', 'disaggregated'] as const;
 
 export type Kind = (typeof KINDS)[number];
 
 /** Devices of a node. Disjoint halves need two nodes. */
-const LEAST: Readonly<Record<Kind, number>> = { static: 8, 're-sharded': 8, disaggregated: 16 };
+const LEAST: Readonly<Record<Kind, number>> = { fused: 8, 're-sharded': 8, disaggregated: 16 };
 
 export interface ScaleArguments {
   readonly requests: number;

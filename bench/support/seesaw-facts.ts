@@ -81,7 +81,7 @@ function reload({ run }: Prepared): number {
 export function seesawFacts(): readonly Fact[] {
   const resharded = prepare('re-sharded', '(pp: 4) -> (tp: 4)', 4096);
   const back = prepare('re-sharded', '(tp: 4) -> (pp: 4)', 4096);
-  const tensor = prepare('static', '(tp: 4)', 2048);
+  const tensor = prepare('fused', '(tp: 4)', 2048);
   const fact = (what: string, unit: string, measured: number, predicted: number, fromHere = false): Fact => ({
     what,
     unit,

@@ -56,7 +56,7 @@ export type Find = <Found>(key: string, find: () => Found) => Found;
 
 function compare(searcher: Searcher, engine: EngineModel): Comparison {
   const reload: EngineModel = { ...engine, fullReload: true };
-  const fixed = searcher.best('static', { engine, transitions: 'dataflow' });
+  const fixed = searcher.best('fused', { engine, transitions: 'dataflow' });
   const dataflow = searcher.best('re-sharded', { engine, transitions: 'dataflow' });
   const drained = searcher.best('re-sharded', { engine: reload, transitions: 'barrier' });
   return { ...(fixed && { fixed }), ...(drained && { drained }), ...(dataflow && { dataflow }) };
@@ -94,13 +94,13 @@ export function seesawResults(
   };
   const how = { engine, transitions: 'dataflow' } as const;
   const pairs = find('every pair', () => [
-    ...searcher.every('static', how),
+    ...searcher.every('fused', how),
     ...searcher.every('re-sharded', how),
   ]);
   const chunks = find('chunks', () =>
     (
       [
-        ['static', fixed],
+        ['fused', fixed],
         ['re-sharded', dataflow],
       ] as const
     ).flatMap(([strategy, best]) =>

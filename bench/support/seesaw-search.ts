@@ -1,4 +1,7 @@
-/** The best static plan and the best re-sharded one for a workload, on engines and machines that differ. */
+/**
+ * The best static plan and the best re-sharded one for a workload, on engines and machines that differ. What is static in
+ * the paper is a fused plan here: its engine has one stage for both phases, and no other in its place.
+ */
 import { createPlanCompiler, type CompiledCandidate, type PlanCompiler } from '../../compiler/compile.js';
 import { groupBy } from '../../compiler/group-by.js';
 import type { EngineModel } from '../../compiler/cost/engine-model.js';
@@ -15,8 +18,8 @@ import type { Tuned, TuneOptions } from '../../runtime/tune/search.js';
 import { tune } from '../../runtime/tune/tune.js';
 
 /** Tokens of a prefill step to try: the paper tunes the chunk of the baseline for every point. */
-const CHUNKS: Readonly<Record<'static' | 're-sharded', readonly number[]>> = {
-  static: [32, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 2048, 4096],
+const CHUNKS: Readonly<Record<'fused' | 're-sharded', readonly number[]>> = {
+  fused: [32, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 2048, 4096],
   're-sharded': [64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384],
 };
 /** Of vLLM and of the artifact by default. */
@@ -133,10 +136,10 @@ export function createSearcher(
   };
 }
 
-/** A step of a static plan carries no fewer tokens than its rows of decode: smaller chunks are one and the same. */
+/** A step of a fused plan carries no fewer tokens than its rows of decode: smaller chunks are one and the same. */
 function isDistinct({ strategy, stages }: Candidate): boolean {
   const { mesh, microbatchTokens } = stages[0]!;
-  return strategy !== 'static' || microbatchTokens >= Math.ceil(BATCH / (mesh.dp * mesh.pp));
+  return strategy !== 'fused' || microbatchTokens >= Math.ceil(BATCH / (mesh.dp * mesh.pp));
 }
 
 function quickest(outcomes: readonly Outcome[]): Outcome | undefined {
@@ -152,12 +155,12 @@ function conditionsOf(candidate: Candidate, { engine, transitions }: Searched): 
   const { strategy, base, stages } = candidate;
   const { devices, links, overhead } = base.topology;
   const widths = stages.map(({ mesh }) => mesh.tp);
-  const virtualEngines = engine.virtualEngines && strategy === 'static' && stages[0]!.mesh.pp > 1;
+  const virtualEngines = engine.virtualEngines && strategy === 'fused' && stages[0]!.mesh.pp > 1;
   return JSON.stringify([
     keyOf(candidate),
     { ...engine, virtualEngines },
     // Without a change of stage there is nothing to it.
-    strategy === 'static' ? '' : transitions,
+    strategy === 'fused' ? '' : transitions,
     devices[0]!.kind,
     overhead,
     base.memoryUse,

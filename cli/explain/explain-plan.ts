@@ -8,6 +8,7 @@ import { countInCommon } from '../../compiler/in-common.js';
 import { isCollective } from '../../compiler/ir/print-sharded.js';
 import type { RuntimeGraph } from '../../compiler/ir/runtime-graph.js';
 import type { ShardedBlock, ShardedStage } from '../../compiler/ir/sharded.js';
+import type { Strategy } from '../../compiler/planner/candidates.js';
 import type { DefaultTaken, LayerSharding, Plan, Stage } from '../../compiler/plan/plan.js';
 import { planReport, type PlanReport } from '../plan-report.js';
 import type { RenderOptions } from '../render-diagnostics.js';
@@ -33,14 +34,14 @@ export interface StageExplanation {
   readonly inserted: readonly InsertedOp[];
 }
 
-/** What a flow edge is: see `strategyOf`. */
-export type Strategy = 'fused' | 'static' | 're-sharded' | 'disaggregated';
+/** What a flow edge is, see `strategyOf`, or a stage for both phases; the tuner tries nothing that is `static`. */
+export type FlowStrategy = Strategy | 'static';
 
 /** How requests get from one stage to the next. */
 export interface EdgeExplanation {
   readonly from: string;
   readonly to: string;
-  readonly strategy: Strategy;
+  readonly strategy: FlowStrategy;
 }
 
 /** The KV that there is room for in one place: a pool on the devices of a replica, or a tier. */
@@ -92,7 +93,7 @@ export function explainPlan(
 }
 
 /** Stages on the same devices are static when their weights lie alike, else re-sharded; on others, disaggregated. */
-function strategyOf(from: Stage, to: Stage): Strategy {
+function strategyOf(from: Stage, to: Stage): FlowStrategy {
   if (countInCommon(from.devices, to.devices) === 0) return 'disaggregated';
   return needsTransition(from, to) ? 're-sharded' : 'static';
 }

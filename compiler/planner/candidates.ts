@@ -11,13 +11,13 @@ import type { Mesh, Phase, Plan, Stage, Tier } from '../plan/plan.js';
 import { tiersFor } from '../plan/routes.js';
 
 /**
- * `static`: one stage for both phases; `re-sharded`: a stage for each phase, in turn on all devices; `disaggregated`: a
+ * `fused`: one stage for both phases; `re-sharded`: a stage for each phase, in turn on all devices; `disaggregated`: a
  * stage for each phase, on devices of its own.
  */
-export type Strategy = 'static' | 're-sharded' | 'disaggregated';
+export type Strategy = 'fused' | 're-sharded' | 'disaggregated';
 
 /** All strategies. */
-export const STRATEGIES: readonly Strategy[] = ['static', 're-sharded', 'disaggregated'];
+export const STRATEGIES: readonly Strategy[] = ['fused', 're-sharded', 'disaggregated'];
 
 /** A way to run a plan's model, not yet a plan: searches look at hundreds of thousands and make plans of few. */
 export interface Candidate {
@@ -39,7 +39,7 @@ export interface SizeChoices {
   readonly microbatchTokens: readonly number[];
   readonly batchRequests: readonly number[];
   /**
-   * Bytes of KV in the host tier at most; those that are more than the plan allows count as what it allows. Static
+   * Bytes of KV in the host tier at most; those that are more than the plan allows count as what it allows. Fused
    * candidates take the largest alone.
    */
   readonly hostKvBytes?: readonly number[];
@@ -83,11 +83,11 @@ export function findCandidates(
   const make = (strategy: Strategy, ...stages: readonly Stage[]): void => {
     for (const base of bases) found.push({ strategy, base, stages });
   };
-  if (strategies.includes('static')) {
+  if (strategies.includes('fused')) {
     // They use the host tier for what they evict alone: a smaller cap would be one more trial for hardly anything.
     const base = bases[allowed.indexOf(Math.max(...allowed))]!;
     for (const stage of fusedStages(plan, devices, meshes, sizes))
-      found.push({ strategy: 'static', base, stages: [stage] });
+      found.push({ strategy: 'fused', base, stages: [stage] });
   }
   if (!plan.kv.tiers.some((tier) => tier.medium !== 'device')) return found;
   if (strategies.includes('re-sharded')) {

@@ -7,7 +7,7 @@
 
 /**
  * Part of the course of a stage for both phases that is its estimate, of its seconds and of the time between tokens. As
- * measured of static plans for the paper's machines, models and workloads, and not proven: nine tenths take longer than the
+ * measured of fused plans for the paper's machines, models and workloads, and not proven: nine tenths take longer than the
  * estimate by 0.1% or more, half by 0.3 to 0.4% or more. Some are too long all the same, as with two replicas: one plan takes
  * 1.5% less. `bench:estimates` measures it.
  */

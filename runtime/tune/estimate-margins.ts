@@ -9,18 +9,18 @@ import type { Strategy } from '../../compiler/planner/candidates.js';
 
 /**
  * What close estimates are reckoned to be too long by: nine tenths of plans take 0.03% less than estimated or longer, and
- * half 0.05 to 0.6% longer or more. Some are too long by more, as with two replicas: a static plan takes 1.5% less, a
+ * half 0.05 to 0.6% longer or more. Some are too long by more, as with two replicas: a fused plan takes 1.5% less, a
  * re-sharded one 0.7% (`bench/estimates.ts`, docs/tuning.md).
  */
 export const CLOSELY_OVER = 0.003;
 
 /**
  * What rough estimates are too long by, at most, as parts of them: they are below what those plans take by 3% at least
- * for static ones, and by 0.5% for re-sharded ones, and above by up to 7% for prefill and decode on devices of their
+ * for fused ones, and by 0.5% for re-sharded ones, and above by up to 7% for prefill and decode on devices of their
  * own (`bench/estimates.ts`).
  */
 export const ROUGHLY_OVER: Readonly<Record<Strategy, number>> = {
-  static: 0.006,
+  fused: 0.006,
   're-sharded': 0.006,
   disaggregated: 0.1,
 };
@@ -30,12 +30,12 @@ export const CLOSELY_USUAL = 1.003;
 
 /**
  * Factors of what plans take to their rough estimates, as a rule, with and without a pipeline for decode: the median over
- * some 250 plans, cut to 400 requests, and of static pipelines over the best one of each search (`bench/estimates.ts`).
+ * some 250 plans, cut to 400 requests, and of fused pipelines over the best one of each search (`bench/estimates.ts`).
  */
 export const ROUGHLY_USUAL: Readonly<
   Record<Strategy, { readonly pipeline: number; readonly noPipeline: number }>
 > = {
-  static: { pipeline: 1.1, noPipeline: 1.045 },
+  fused: { pipeline: 1.1, noPipeline: 1.045 },
   're-sharded': { pipeline: 1.08, noPipeline: 1.05 },
   disaggregated: { pipeline: 1.21, noPipeline: 1.21 },
 };
@@ -45,7 +45,7 @@ export const ROUGHLY_BETWEEN = 0.82;
 
 /**
  * And what of a close one, as a rule: in the median they are 0.5% below what plans take with all requests, and those of
- * static plans from 0.3% above to 2.1% below (`bench/estimates.ts`). Nothing keeps others, such as of two replicas, from
+ * fused plans from 0.3% above to 2.1% below (`bench/estimates.ts`). Nothing keeps others, such as of two replicas, from
  * being further above (docs/tuning.md).
  */
 export const CLOSELY_BETWEEN = 0.994;
@@ -55,7 +55,7 @@ export const CLOSELY_BETWEEN = 0.994;
  * that was found: of re-sharded plans with the same meshes and steps for prefill, and of those with devices of their
  * own with the same mesh for decode. Of plans whole and cut it is at most 0.022 of 1,175 and 0.111 of 559; with short
  * answers, or where all are as long, 0.036 and 0.072; for machines as small and as odd as tests make them 0.013 and
- * 0.127. Of static plans looks tell too little: what rough estimates leave out of them depends on batch and steps, by up
+ * 0.127. Of fused plans looks tell too little: what rough estimates leave out of them depends on batch and steps, by up
  * to a fifth where answers are short.
  */
 export const LESS_CLOSELY = { 're-sharded': 0.04, disaggregated: 0.13 } as const;

@@ -105,8 +105,8 @@ export function looksAtOthers(): LooksAtOthers {
       if (estimated === 'closely') return Math.max(each.estimate * ofCompiled, byTrials(each));
       const estimate = roughOf(each);
       if (estimate === undefined) return 0;
-      const looked = strategy === 'static' ? undefined : close.get(keyOf(candidate));
-      if (strategy === 'static' || looked === undefined || estimate > looked.estimate * AS_NEAR)
+      const looked = strategy === 'fused' ? undefined : close.get(keyOf(candidate));
+      if (strategy === 'fused' || looked === undefined || estimate > looked.estimate * AS_NEAR)
         return leastByEstimate({ candidate, estimate, estimated: 'roughly' });
       return estimate * looked.part * (1 - LESS_CLOSELY[strategy]) * Math.max(1, ofCompiled);
     },

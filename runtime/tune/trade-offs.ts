@@ -190,7 +190,7 @@ function waitingOf(bounded: readonly Bounded[], look: (each: Bounded) => Bounded
         const { microbatchTokens } = stages[0]!;
         if (each.betweenTokens > most) continue;
         if (isApart && stepsBefore(decode).has(microbatchTokens)) continue;
-        if (strategy !== 'static') {
+        if (strategy !== 'fused') {
           const limit = microbatch.isBest(each) ? MOST_ESTIMATED : MOST_OF_ANY;
           if (estimated >= limit) {
             passed.push(each);
@@ -223,7 +223,7 @@ function bestMicrobatch(): {
   return {
     isBest: (each) => quickest === undefined || tokensOf(each) === tokensOf(quickest),
     add(estimated) {
-      if (estimated.candidate.strategy === 'static') return;
+      if (estimated.candidate.strategy === 'fused') return;
       if (quickest === undefined || estimated.estimate < quickest.estimate) quickest = estimated;
     },
   };

@@ -82,7 +82,7 @@ export function createTried(goal: Goal, tolerance: number): Tried {
     );
   const isBehind = ({ candidate, estimate }: Estimated, like: Candidate, late: number): boolean => {
     if (meshesOf(candidate) !== meshesOf(like) || candidate.base !== like.base) return false;
-    if (candidate.strategy === 'static' && exceptDecode(candidate) !== exceptDecode(like)) return false;
+    if (candidate.strategy === 'fused' && exceptDecode(candidate) !== exceptDecode(like)) return false;
     return estimate >= tried.get(like)!.estimate * (1 - late + UNLIKE);
   };
   /**

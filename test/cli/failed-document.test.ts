@@ -39,6 +39,8 @@ async function documentOf(...args: readonly string[]): Promise<{ status: number;
   return { status, document: JSON.parse(out) as Json };
 }
 
+const versionOf = (command: string): number => (command === 'tune' ? 2 : 1);
+
 const run = (plan: string): readonly string[] => ['run', at(plan), '--out', at('out.jsonl')];
 
 describe('the document of a command that fails', () => {
@@ -53,7 +55,7 @@ describe('the document of a command that fails', () => {
     const { status, document } = await documentOf(...args());
     expect(status).toBe(1);
     const { files = [document], ...head } = document as Json & { files?: readonly Json[] };
-    expect(head).toMatchObject({ command, version: 1, ok: false });
+    expect(head).toMatchObject({ command, version: versionOf(command), ok: false });
     expect(files).toMatchObject([
       {
         diagnostics: [
@@ -126,7 +128,7 @@ describe('the document of a command that fails', () => {
       const { status, document } = await documentOf(command, at('good.plan'), ...options, '--plan', 'q');
       expect(status).toBe(2);
       expect(document).toMatchObject({
-        ...{ command, version: 1, ok: false },
+        ...{ command, version: versionOf(command), ok: false },
         diagnostics: [{ code: 'FC0209', slug: 'unknown-plan', data: { plan: 'q' }, helps: ['it has p'] }],
       });
       expect(document).not.toHaveProperty('failure');

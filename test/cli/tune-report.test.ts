@@ -15,7 +15,7 @@ const searched: Searched = {
   goal: { kind: 'throughput' },
   top: 1,
   sizes,
-  strategies: ['static'],
+  strategies: ['fused'],
   byEstimate: false,
   tolerance: 0.02,
   interrupted: false,
@@ -23,7 +23,7 @@ const searched: Searched = {
 };
 
 describe('the report of a search', () => {
-  const result = tune(findCandidates(plan, ['static'], sizes), requests, { keep: 3 });
+  const result = tune(findCandidates(plan, ['fused'], sizes), requests, { keep: 3 });
   const wanted = (of: Partial<Searched>): readonly boolean[] =>
     tunedReport(result, { ...searched, ...of }).plans.map((each) => each.wanted);
 
@@ -42,7 +42,7 @@ describe('the report of a search', () => {
     const [, first, line, second, third] = describeTuned(result, searched, 3).split('\n');
     expect(first).toMatch(/ 1\.00x$/);
     expect(line).toMatch(/^simulated to the end as well; /);
-    for (const row of [second, third]) expect(row).toMatch(/ static .* [mu]s .* 0$/);
+    for (const row of [second, third]) expect(row).toMatch(/ fused .* [mu]s .* 0$/);
     expect(describeTuned(result, { ...searched, top: 3 }, 3)).not.toContain('as well');
   });
 
@@ -79,7 +79,7 @@ describe('the report of a search', () => {
     expect(on.length).toBeLessThan(plans.length);
     const rows = describeTuned(result, front, Infinity)
       .split('\n')
-      .filter((line) => / static .* [mu]s /.test(line));
+      .filter((line) => / fused .* [mu]s /.test(line));
     expect(rows).toHaveLength(on.length);
     for (const row of rows) expect(row).toMatch(/^\* .*x$/);
     const steps =
@@ -96,7 +96,7 @@ describe('the report of a search', () => {
     const { tradeOffs, plans } = tunedReport(result, searched, [tradeOff]);
     expect(tradeOffs).toEqual([
       {
-        strategy: 'static',
+        strategy: 'fused',
         label: plans[1]!.label,
         stages: plans[1]!.stages,
         hostKvBytes: plans[1]!.hostKvBytes,
@@ -108,7 +108,7 @@ describe('the report of a search', () => {
     ]);
     const lines = describeTuned(result, searched, 1, [tradeOff]).split('\n');
     expect(lines[2]).toMatch(/^estimated, not simulated, .*:$/);
-    expect(lines[3]).toMatch(/^~ {2}static .* ~12\.5 ms .* ~0\.50x$/);
+    expect(lines[3]).toMatch(/^~ {2}fused .* ~12\.5 ms .* ~0\.50x$/);
     expect(lines[4]).toMatch(/^\* /);
     expect(describeTuned(result, searched, 1)).not.toContain('estimated');
     // However many were asked for.

@@ -76,10 +76,11 @@ describe('tune', () => {
 
   it('tries the strategies and sizes it is told to', async () => {
     const run = await runInProcess(
-      ...['tune', planFile(), '--strategy', 'static', '--batch', '8,16', '--top', '99', '--json'],
+      ...['tune', planFile(), '--strategy', 'fused', '--batch', '8,16', '--top', '99', '--json'],
     );
-    const { plans } = JSON.parse(run.out) as Document;
-    expect(new Set(plans.map(({ strategy }) => strategy))).toEqual(new Set(['static']));
+    const { plans, version } = JSON.parse(run.out) as Document & { version: number };
+    expect(version).toBe(2);
+    expect(new Set(plans.map(({ strategy }) => strategy))).toEqual(new Set(['fused']));
     // Meshes over four devices for four layers and four kv heads, with two batches and three microbatches each.
     expect(plans).toHaveLength(2 * 3 * 6);
   });
@@ -90,7 +91,7 @@ describe('tune', () => {
       file,
       `${PLAN}plan wrong for small on machine { stage serve: prefill + decode on node.gpu { mesh (tp: 3) } }`,
     );
-    const args = ['tune', file, '--strategy', 'static', '--batch', '16', '--microbatch', '512'];
+    const args = ['tune', file, '--strategy', 'fused', '--batch', '16', '--microbatch', '512'];
     const named = await runInProcess(...args, '--plan', 'start');
     expect(named).toMatchObject({ status: 0 });
     expect(named.err).not.toContain('tp: 3');
@@ -99,7 +100,7 @@ describe('tune', () => {
     expect(all.status).toBe(1);
     expect(all.err).toContain('tp: 3');
     const unknown = await runInProcess(
-      ...['tune', 'plans/clerk.plan', '--plan', 'nobody', '--strategy', 'static'],
+      ...['tune', 'plans/clerk.plan', '--plan', 'nobody', '--strategy', 'fused'],
     );
     expect(unknown.status).toBe(2);
     expect(unknown.err).toContain('declares no plan called `nobody`\n  help: it has ');
@@ -111,22 +112,22 @@ describe('tune', () => {
       return (JSON.parse(run.out) as { searched: { strategies: unknown } }).searched.strategies;
     };
     const file = planFile();
-    expect(await strategies('--strategy', 'static', file)).toEqual(['static']);
-    const both = ['static', 're-sharded'];
-    expect(await strategies('--strategy', 'static,re-sharded', file)).toEqual(both);
-    expect(await strategies('--strategy', 'static', '--strategy', 're-sharded', file)).toEqual(both);
+    expect(await strategies('--strategy', 'fused', file)).toEqual(['fused']);
+    const both = ['fused', 're-sharded'];
+    expect(await strategies('--strategy', 'fused,re-sharded', file)).toEqual(both);
+    expect(await strategies('--strategy', 'fused', '--strategy', 're-sharded', file)).toEqual(both);
   });
 
   it('tries a size that is named twice once', async () => {
     const file = planFile();
     const candidates = async (...sizes: readonly string[]): Promise<unknown> => {
-      const run = await runInProcess('tune', file, '--strategy', 'static', ...sizes, '--json');
+      const run = await runInProcess('tune', file, '--strategy', 'fused', ...sizes, '--json');
       return (JSON.parse(run.out) as { counts: { candidates: number } }).counts.candidates;
     };
     const once = ['--batch', '8,16', '--microbatch', '64'];
     const twice = ['--batch', '8,16,8', '--batch', '16', '--microbatch', '64,64'];
     expect(await candidates(...twice)).toBe(await candidates(...once));
-    expect(await candidates(...once, '--strategy', 'static')).toBe(await candidates(...once));
+    expect(await candidates(...once, '--strategy', 'fused')).toBe(await candidates(...once));
   });
 
   it('says what estimates left out where they decided, and what they may leave out', async () => {
@@ -151,7 +152,7 @@ describe('tune', () => {
     const workload = join(folder, 'long.jsonl');
     const lines = [600, 10, 10].map((tokens) => `{"prompt_tokens": 10, "output_tokens": ${tokens}}\n`);
     writeFileSync(workload, lines.join(''));
-    const args = ['tune', planFile(), '--workload', workload, '--strategy', 'static'];
+    const args = ['tune', planFile(), '--workload', workload, '--strategy', 'fused'];
     expect((await runInProcess(...args)).out).toMatch(/^1 answer cut short by the context of the model/m);
     const { searched } = JSON.parse((await runInProcess(...args, '--json')).out) as {
       searched: { cut: number };
@@ -162,7 +163,7 @@ describe('tune', () => {
   it('goes by bounds alone where requests are few, however long the answers that the context cuts short', async () => {
     const workload = join(folder, 'longest.jsonl');
     writeFileSync(workload, '{"prompt_tokens": 10, "output_tokens": 9000000}\n');
-    const { out } = await runInProcess('tune', planFile(), '--workload', workload, '--strategy', 'static');
+    const { out } = await runInProcess('tune', planFile(), '--workload', workload, '--strategy', 'fused');
     expect(out).toMatch(/^1 answer cut short/m);
     expect(out).not.toContain('estimates chose what to simulate');
   });
@@ -184,7 +185,7 @@ describe('tune', () => {
   });
 
   it('says what no plan is faster than where none is as fast as asked', async () => {
-    const sizes = ['--strategy', 'static,disaggregated', '--batch', '4,16'];
+    const sizes = ['--strategy', 'fused,disaggregated', '--batch', '4,16'];
     const most = (await plansFound(...sizes))[0]!.requestsPerSecond;
     const args = ['tune', planFile(), ...sizes, '--floor', '1e6'];
     const { status, out } = await runInProcess(...args);
@@ -233,7 +234,7 @@ describe('tune', () => {
       file,
       PLAN.replace('node[2] {', 'overhead { step: 10 us, copy_engines: true }\n  node[2] {'),
     );
-    const run = await runInProcess('tune', file, '--strategy', 'static', '--batch', '4', '--json');
+    const run = await runInProcess('tune', file, '--strategy', 'fused', '--batch', '4', '--json');
     const { plan, workload, engine } = JSON.parse(run.out) as Record<string, unknown>;
     expect({ plan, workload }).toEqual({ plan: 'start', workload: { name: 'short', requests: 40 } });
     expect(engine).toEqual({
@@ -256,12 +257,12 @@ describe('tune', () => {
       readonly searched: { readonly sizes: { readonly hostKvBytes: readonly number[] } };
     };
     expect(searched.sizes.hostKvBytes).toEqual([expect.any(Number), 8e6]);
-    // A static plan takes the largest alone.
-    const fused = await runInProcess('tune', file, ...caps, '--strategy', 'static');
+    // A fused plan takes the largest alone.
+    const fused = await runInProcess('tune', file, ...caps, '--strategy', 'fused');
     expect(fused.out).toContain(`; host KV ${own}\n`);
     expect((await runInProcess('tune', file, '--batch', '4', '--kv-cap', '8MB')).err).not.toMatch(note);
     writeFileSync(file, tiers('gpu'));
-    const bare = await runInProcess('tune', file, ...caps, '--strategy', 'static');
+    const bare = await runInProcess('tune', file, ...caps, '--strategy', 'fused');
     expect(bare.err).toContain('plan start keeps no KV in a host tier: --kv-cap changes nothing');
     expect(bare.out).not.toContain('host KV 1');
   });
@@ -351,7 +352,7 @@ plan usual from odd { stage serve: prefill + decode on gpu { mesh (dp: 2), repli
 
   it('writes the fastest into the file, again and again, and leaves the rest as it is', async () => {
     const file = planFile();
-    for (const strategy of ['static', 're-sharded']) {
+    for (const strategy of ['fused', 're-sharded']) {
       const run = await runInProcess(...['tune', file, '--strategy', strategy, '--top', '1', '--write']);
       expect(run.status).toBe(0);
       expect(run.err).toContain('wrote plan start_tuned');
@@ -360,16 +361,21 @@ plan usual from odd { stage serve: prefill + decode on gpu { mesh (dp: 2), repli
       expect(text.match(/plan start_tuned/g)).toHaveLength(1);
       expect(text).toContain('kv { page: 32 tokens }\n  stage');
       expect(text).toContain(
-        strategy === 'static' ? 'stage serve: prefill + decode on node.gpu' : 'stage decode',
+        strategy === 'fused' ? 'stage serve: prefill + decode on node.gpu' : 'stage decode',
       );
-      expect((await runInProcess('check', file)).status).toBe(0);
+      // What kind of plan it is `explain` says by the same word.
+      const explained = await runInProcess('explain', file, '--plan', 'start_tuned');
+      expect(explained.status).toBe(0);
+      expect(explained.out).toContain(
+        strategy === 'fused' ? '\n    serve: fused: ' : '\n    prefill -> decode: re-sharded: ',
+      );
     }
   });
 
   it('keeps to the residence of a plan whose one stage has no use for it', async () => {
     const file = planFile();
     const text = PLAN.replace('plan start for small on machine {', '$&\n  residence: switch');
-    for (const strategy of ['re-sharded', 'static']) {
+    for (const strategy of ['re-sharded', 'fused']) {
       writeFileSync(file, text);
       const run = await runInProcess(...['tune', file, '--strategy', strategy, '--top', '1', '--write']);
       expect(run.err).toContain('wrote plan start_tuned');
@@ -380,7 +386,7 @@ plan usual from odd { stage serve: prefill + decode on gpu { mesh (dp: 2), repli
   it('replaces no plan of that name that somebody wrote', async () => {
     const file = planFile();
     const write = async (): Promise<string> => {
-      const args = ['--plan', 'start', '--strategy', 'static', '--batch', '16', '--write'];
+      const args = ['--plan', 'start', '--strategy', 'fused', '--batch', '16', '--write'];
       const run = await runInProcess('tune', file, ...args);
       expect(run.status).toBe(0);
       return run.err;
@@ -414,7 +420,7 @@ plan usual from odd { stage serve: prefill + decode on gpu { mesh (dp: 2), repli
     writeFileSync(file, readFileSync(plain, 'utf8').replaceAll('\n', lineEnd));
     // Added first, and then replaced.
     for (let time = 0; time < 2; time++) {
-      const run = await runInProcess('tune', file, '--strategy', 'static', '--plan', 'start', '--write');
+      const run = await runInProcess('tune', file, '--strategy', 'fused', '--plan', 'start', '--write');
       expect(run.status).toBe(0);
       const text = readFileSync(file, 'utf8');
       expect(text).toContain('plan start_tuned');
@@ -430,7 +436,7 @@ plan usual from odd { stage serve: prefill + decode on gpu { mesh (dp: 2), repli
       const before = `import { ${names} } from "./machine.plan"\n${plan}\n`;
       writeFileSync(file, before);
       const { err } = await runInProcess(
-        ...['tune', file, '--workload', 'short', '--strategy', 'static', '--batch', '16', '--write'],
+        ...['tune', file, '--workload', 'short', '--strategy', 'fused', '--batch', '16', '--write'],
       );
       return { err, added: readFileSync(file, 'utf8').slice(before.length) };
     };
@@ -455,7 +461,7 @@ plan usual from odd { stage serve: prefill + decode on gpu { mesh (dp: 2), repli
     const write = async (...stages: readonly string[]): Promise<{ err: string; text: string }> => {
       const wide = PLAN.replace('gpu[2]', 'gpu[3]').replace(/ {2}stage .*\n/, `  ${stages.join('\n  ')}\n`);
       writeFileSync(file, wide);
-      const { err } = await runInProcess('tune', file, '--strategy', 'static', '--batch', '16', '--write');
+      const { err } = await runInProcess('tune', file, '--strategy', 'fused', '--batch', '16', '--write');
       return { err, text: readFileSync(file, 'utf8').slice(wide.trimEnd().length) };
     };
     for (const [devices, mesh] of [
@@ -485,7 +491,7 @@ plan usual from odd { stage serve: prefill + decode on gpu { mesh (dp: 2), repli
 
   it('writes into the file as it is after the search, unless the plan would be another there', async () => {
     const file = planFile();
-    const args = ['tune', file, '--plan', 'start', '--strategy', 'static', '--top', '9999', '--write'];
+    const args = ['tune', file, '--plan', 'start', '--strategy', 'fused', '--top', '9999', '--write'];
     const afterwards = async (text: string): Promise<{ err: string; text: string }> => {
       const { err } = await duringWork(() => writeFileSync(file, text), ...args);
       return { err, text: readFileSync(file, 'utf8') };
@@ -510,7 +516,7 @@ plan usual from odd { stage serve: prefill + decode on gpu { mesh (dp: 2), repli
     'writes into no file that nobody may write, and shows the plan',
     async () => {
       const file = planFile();
-      const args = ['tune', file, '--plan', 'start', '--strategy', 'static', '--top', '9999', '--write'];
+      const args = ['tune', file, '--plan', 'start', '--strategy', 'fused', '--top', '9999', '--write'];
       const late = await duringWork(() => chmodSync(file, 0o400), ...args);
       expect(late).toMatchObject({ status: 3, out: expect.stringContaining('1.00x') as string });
       expect(late.err).toMatch(
@@ -547,11 +553,11 @@ plan usual from odd { stage serve: prefill + decode on gpu { mesh (dp: 2), repli
     [['plans/seesaw-70b.plan', '--microbatch', '64,1e300'], 2, 'whole number'],
     [['plans/seesaw-70b.plan', '--plan', 'seesaw', '--strategy', 'magic'], 2, 'magic'],
     [
-      ['plans/seesaw-70b.plan', '--strategy', 'static,magic'],
+      ['plans/seesaw-70b.plan', '--strategy', 'fused,magic'],
       2,
-      "'magic' is none of the choices static, re-sh",
+      "'magic' is none of the choices fused, re-sh",
     ],
-    [['plans/seesaw-70b.plan', '--strategy', 'static,'], 2, "'' is none of the choices static, re-sharded"],
+    [['plans/seesaw-70b.plan', '--strategy', 'fused,'], 2, "'' is none of the choices fused, re-sharded"],
     [['plans/seesaw-70b.plan', '--plan', 'seesaw', '--kv-cap', '400'], 2, 'sizes such as 400GiB'],
     [['plans/seesaw-70b.plan', '--plan', 'seesaw', '--floor', '0'], 2, 'a number above 0'],
     [['plans/seesaw-70b.plan', '--plan', 'seesaw', '--floor', '1', '--front'], 2, 'cannot be used with'],

@@ -94,7 +94,7 @@ param type: name = f16
 plan mine from base {}
 `;
     const files = { 'parts.plan': parts('page: 32 tokens, tiers: gpu -> host up to cap'), 'main.plan': main };
-    const found = written(files, 'static', '(tp: 2)');
+    const found = written(files, 'fused', '(tp: 2)');
     expect(found).toMatchObject({ kind: 'written', name: 'mine_tuned' });
     expect(found.declaration).toContain('plan mine_tuned for model_here on box {');
     expect(found.declaration).toContain('kv { page: 32 tokens, dtype: f16, tiers: gpu -> host up to 64 MB }');
@@ -112,7 +112,7 @@ param use: fraction = 70%
 param type: name = f16
 plan mine from base {}
 `;
-    const found = written({ 'parts.plan': parts('page: 32 tokens'), 'main.plan': main }, 'static', '(tp: 2)');
+    const found = written({ 'parts.plan': parts('page: 32 tokens'), 'main.plan': main }, 'fused', '(tp: 2)');
     expect(found).toMatchObject({ kind: 'written' });
     expect(found.declaration).toContain('weights: int8');
   });
@@ -123,7 +123,7 @@ param use: fraction = 70%
 plan mine from base { memory_use: 65.432%, weights: f16, kv { page: 16 tokens } }
 `;
     const files = { 'parts.plan': parts('tiers: gpu -> host up to cap'), 'main.plan': main };
-    const found = written(files, 'static', '(tp: 2)');
+    const found = written(files, 'fused', '(tp: 2)');
     expect(found).toMatchObject({ kind: 'written' });
     expect(found.declaration).toContain('kv { page: 16 tokens, dtype: f16, tiers: gpu -> host up to 64 MB }');
     expect(found.declaration).toContain('memory_use: 65.432%');
@@ -141,7 +141,7 @@ plan mine for small on box {
 }
 `,
     };
-    const found = written(files, 'static', '(dp: 2)');
+    const found = written(files, 'fused', '(dp: 2)');
     expect(found).toMatchObject({ kind: 'written' });
     expect(found.declaration).toContain('memory_use: use\n  kv { page: 32 tokens }\n');
   });

@@ -46,7 +46,7 @@ describe('createPlanCompiler', () => {
       fc.property(machine, fc.integer({ min: 0, max: 6 }), (made, rest) => {
         const plan = planOn(made);
         const sizes = { microbatchTokens: [16, 64], batchRequests: [2, 8], hostKvBytes: [1e5, 1e9] };
-        const candidates = findCandidates(plan, ['static', 're-sharded', 'disaggregated'], sizes);
+        const candidates = findCandidates(plan, ['fused', 're-sharded', 'disaggregated'], sizes);
         const compile = createPlanCompiler();
         for (const candidate of candidates.filter((_, i) => i % 7 === rest)) {
           const each = candidatePlan(candidate);

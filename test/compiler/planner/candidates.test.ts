@@ -23,7 +23,7 @@ describe('findCandidates', () => {
   it('pairs meshes of equal dp on the same devices, and any on disjoint ones', () => {
     const found = findCandidates(plan);
     const count = (strategy: string): number => found.filter((each) => each.strategy === strategy).length;
-    expect(count('static')).toBe(6);
+    expect(count('fused')).toBe(6);
     // Three meshes with dp 1 in pairs of different ones, two with dp 2, one with dp 4.
     expect(count('re-sharded')).toBe(3 * 2 + 2);
     // 1 + 3, 2 + 2 and 3 + 1 devices: 1 * 2 (dp 3 and pp 3) + 3 * 3 + 2 * 1.
@@ -63,13 +63,13 @@ describe('findCandidates', () => {
       return [...new Set(findCandidates(plan, [strategy], sizes).map(({ base }) => hostKvBytes(base)))];
     };
     expect(caps('re-sharded', own / 4, own / 2)).toEqual([own / 4, own / 2]);
-    expect(caps('static', own / 4, own / 2)).toEqual([own / 2]);
-    expect(caps('static', own, own / 2)).toEqual([own]);
-    expect(caps('static', 2 * own)).toEqual([own]);
+    expect(caps('fused', own / 4, own / 2)).toEqual([own / 2]);
+    expect(caps('fused', own, own / 2)).toEqual([own]);
+    expect(caps('fused', 2 * own)).toEqual([own]);
   });
 
   it('hands nothing over without a tier', () => {
     const bare = makePlan({ stages: [{ name: 'serve', mesh: { tp: 2 } }], kv: { hostCapacity: null } });
-    expect(new Set(findCandidates(bare).map(({ strategy }) => strategy))).toEqual(new Set(['static']));
+    expect(new Set(findCandidates(bare).map(({ strategy }) => strategy))).toEqual(new Set(['fused']));
   });
 });

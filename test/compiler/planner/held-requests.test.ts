@@ -5,7 +5,7 @@ import { makePlan } from '../support/make-plan.js';
 
 const plan = makePlan({ stages: [{ name: 'serve', mesh: { tp: 4 } }] });
 const { context } = plan.model.shape;
-const candidates = findCandidates(plan, ['static']);
+const candidates = findCandidates(plan, ['fused']);
 const unheld = (...prompts: readonly number[]) =>
   unheldRequests(
     candidates,
@@ -35,7 +35,7 @@ describe('unheldRequests', () => {
       });
     const inMemory = (deviceMemory: number) =>
       unheldRequests(
-        findCandidates(small(deviceMemory), ['static']),
+        findCandidates(small(deviceMemory), ['fused']),
         [10, 2 ** 20 - 1].map((promptTokens) => ({ promptTokens, outputTokens: 1 })),
       );
     expect(inMemory(2 ** 32)).toBeUndefined();
@@ -68,7 +68,7 @@ describe('unheldRequests', () => {
     const answered = requests.map((each) => ({ ...each, outputTokens: 1 }));
     expect(unheldRequests(capped(48), answered)).toBeUndefined();
     // Nothing is handed over where one stage does both.
-    const [fused] = findCandidates({ ...plan, kv: capped(48)[0]!.base.kv }, ['static']);
+    const [fused] = findCandidates({ ...plan, kv: capped(48)[0]!.base.kv }, ['fused']);
     expect(unheldRequests([fused!], requests)).toBeUndefined();
   });
 

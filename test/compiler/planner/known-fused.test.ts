@@ -28,7 +28,7 @@ const setting = (room: number): FusedSetting => ({ room, sequences: inOrder, kv,
 function loads(batches: readonly number[]): readonly StageLoad[] {
   const context = createBoundContext(plan, FULCRUM_ENGINE);
   const sizes = { microbatchTokens: [64], batchRequests: batches };
-  const [first, ...others] = findCandidates(plan, ['static'], sizes);
+  const [first, ...others] = findCandidates(plan, ['fused'], sizes);
   const room = {
     pages: new Map<string, number>(),
     handsOver: new Set<string>(),

@@ -76,8 +76,8 @@ describe('of candidates that share stages, sizes and layouts', () => {
     }));
     const demand = demandOf(all, kv);
     const sizes = { microbatchTokens: [256], batchRequests: [240, 244, 248, 252] };
-    const candidates = findCandidates(plan, ['static'], sizes);
-    const contextOf = (): BoundContext => createBoundContext(plan.topology, FULCRUM_ENGINE);
+    const candidates = findCandidates(plan, ['fused'], sizes);
+    const contextOf = (): BoundContext => createBoundContext(plan, FULCRUM_ENGINE);
     const closely = (candidate: Candidate, context: BoundContext): number | undefined =>
       candidateBound(candidate, context)?.estimate.closely(demand)?.seconds;
     const [one, other] = [contextOf(), contextOf()];

@@ -37,13 +37,13 @@ describe('arguments of searches over Seesaw', () => {
   });
 
   it('say which strategies there are beside machines, models and workloads', () => {
-    const cases = ['static', 're-sharded'].map((strategy) => ({ names: ['l4', 'm15b', 'arxiv', strategy] }));
-    expect(pickCombinations(cases, ['static'])).toEqual(cases.slice(0, 1));
+    const cases = ['fused', 're-sharded'].map((strategy) => ({ names: ['l4', 'm15b', 'arxiv', strategy] }));
+    expect(pickCombinations(cases, ['fused'])).toEqual(cases.slice(0, 1));
     expect(pickCombinations(cases, ['l5'])).toBe(
       'nothing is called `l5`: there are the machines l4; the models m15b; the workloads arxiv; ' +
-        'the strategies static, re-sharded',
+        'the strategies fused, re-sharded',
     );
-    expect(pickCombinations(cases, ['static', 're-sharded'])).toContain(
+    expect(pickCombinations(cases, ['fused', 're-sharded'])).toContain(
       'it takes one machine, one model, one workload and one strategy at most',
     );
   });
@@ -54,7 +54,7 @@ describe('arguments of the benchmark of growth', () => {
     const { requests, sizes } = scaleArguments(['32']) as Exclude<ReturnType<typeof scaleArguments>, string>;
     expect(requests).toBe(10_000);
     expect(sizes).toEqual([
-      { kind: 'static', devices: [8, 16, 32] },
+      { kind: 'fused', devices: [8, 16, 32] },
       { kind: 're-sharded', devices: [8, 16, 32] },
       { kind: 'disaggregated', devices: [16, 32] },
     ]);
@@ -67,11 +67,11 @@ describe('arguments of the benchmark of growth', () => {
   it.each([
     [['x', '200'], 'most devices wants a whole number above 0, not `x`'],
     [['64', 'many'], 'requests wants a whole number above 0, not `many`'],
-    [['64', '10', 'dynamic'], 'no kind is called `dynamic`: there are static, re-sharded, disaggregated'],
-    [['64', '10', 'static', 'x'], 'least devices wants a whole number above 0, not `x`'],
-    [['64', '10', 'static', '24'], 'least devices wants 8, 16, 32 or more so, not `24`'],
+    [['64', '10', 'dynamic'], 'no kind is called `dynamic`: there are fused, re-sharded, disaggregated'],
+    [['64', '10', 'fused', 'x'], 'least devices wants a whole number above 0, not `x`'],
+    [['64', '10', 'fused', '24'], 'least devices wants 8, 16, 32 or more so, not `24`'],
     [['8', '10', 'disaggregated'], 'no plan is between 8 and 8 devices'],
-    [['64', '10', 'static', '8', '9'], 'nothing is asked for by `9`'],
+    [['64', '10', 'fused', '8', '9'], 'nothing is asked for by `9`'],
   ])('are refused with the reason: %s', (args, why) => {
     expect(scaleArguments(args)).toBe(why);
   });

@@ -28,7 +28,7 @@ describe('searches that know what others found', () => {
     const memory = createSearchMemory();
     const searcher = createSearcher(plan, requests, memory);
     const seconds = (each: Searcher, searched: Searched): number | undefined =>
-      each.best('static', searched)?.seconds;
+      each.best('fused', searched)?.seconds;
     for (const effects of [ALL_EFFECTS, { ...ALL_EFFECTS, pipeline: false }]) {
       const searched = how(engineWith(effects));
       const fresh = createSearcher(plan, requests, createSearchMemory());
@@ -55,11 +55,11 @@ describe('searches that know what others found', () => {
   it('have of every pair of meshes the best chunk', () => {
     const searched = how(engineWith(ALL_EFFECTS));
     const searcher = createSearcher(plan, requests, createSearchMemory());
-    const pairs = searcher.every('static', searched);
-    const best = searcher.best('static', searched)!;
+    const pairs = searcher.every('fused', searched);
+    const best = searcher.best('fused', searched)!;
     expect(Math.min(...pairs.map(({ seconds }) => seconds))).toBe(best.seconds);
     expect(new Set(pairs.map(({ label }) => label)).size).toBe(pairs.length);
-    const chunks = searcher.chunks('static', best, searched);
+    const chunks = searcher.chunks('fused', best, searched);
     expect(Math.min(...chunks.map(({ seconds }) => seconds))).toBe(best.seconds);
     expect(chunks.length).toBeGreaterThan(1);
   });

@@ -21,7 +21,7 @@ describe('stageGroups', () => {
         const step = rows.map((row, sequence) => ({ ...row, sequence, firstPage: 0, pages: [] }));
         const size = stepSize(step, made.pageTokens);
         const compile = createPlanCompiler();
-        for (const candidate of findCandidates(planOn({ ...made, deviceMemory: 1e9 }), ['static'])) {
+        for (const candidate of findCandidates(planOn({ ...made, deviceMemory: 1e9 }), ['fused'])) {
           const plan = candidatePlan(candidate);
           for (const stage of compile(plan).runtime().stages) {
             const groups = stageGroups(stage, plan, routesOf(plan.topology), FULCRUM_ENGINE).flat();
@@ -52,9 +52,7 @@ it('calls no groups alike whose devices are of two kinds, whatever these are cal
     request: 0,
   });
   const label = '(dp: 4)';
-  const plan = candidatePlan(
-    findCandidates(made, ['static']).find((each) => candidateLabel(each) === label)!,
-  );
+  const plan = candidatePlan(findCandidates(made, ['fused']).find((each) => candidateLabel(each) === label)!);
   const [first, ...others] = plan.topology.devices;
   const kind = { ...first!.kind, bandwidth: 2 * first!.kind.bandwidth };
   const mixed = { ...plan, topology: { ...plan.topology, devices: [{ ...first!, kind }, ...others] } };

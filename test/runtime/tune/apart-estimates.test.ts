@@ -25,7 +25,7 @@ describe('estimates of planBound', () => {
     const demand = demandOf(all, kvView(plan.model.shape, plan.kv.pageTokens));
     const context = createBoundContext(plan, FULCRUM_ENGINE);
     const sizes = { microbatchTokens: [64], batchRequests: [4, 16] };
-    const figures = findCandidates(plan, ['static', 'disaggregated'], sizes).flatMap((candidate) => {
+    const figures = findCandidates(plan, ['fused', 'disaggregated'], sizes).flatMap((candidate) => {
       const compiled = createPlanCompiler()(candidatePlan(candidate));
       if (compiled.diagnostics.some(({ severity }) => severity === 'error')) return [];
       const { makespan } = simulate(compiled.runtime(), candidatePlan(candidate), all);
@@ -133,7 +133,7 @@ describe('estimates of planBound', () => {
     const demand = demandOf(all, kvView(plan.model.shape, plan.kv.pageTokens));
     const context = createBoundContext(plan, FULCRUM_ENGINE);
     const sizes = { microbatchTokens: [64], batchRequests: [8, 16, 32] };
-    const candidates = findCandidates(plan, ['static'], sizes).filter(
+    const candidates = findCandidates(plan, ['fused'], sizes).filter(
       ({ stages }) => stages[0]!.mesh.dp === 2 && stages[0]!.mesh.tp === 2,
     );
     expect(candidates).toHaveLength(3);

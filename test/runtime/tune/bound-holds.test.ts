@@ -32,7 +32,7 @@ function boundOf(plan: Plan, all: readonly SimulatedRequest[]): number {
 function bestOf(plan: Plan, all: readonly SimulatedRequest[], batches: readonly number[]) {
   const { microbatchTokens } = plan.stages[0]!;
   const sizes = { microbatchTokens: [microbatchTokens], batchRequests: batches };
-  const candidates = findCandidates(plan, ['static'], sizes);
+  const candidates = findCandidates(plan, ['fused'], sizes);
   return [1, 'all' as const].map((keep) => {
     const { candidate } = tune(candidates, all, { keep, engine: engineOf(plan.topology) }).ranked[0]!;
     return `${candidateLabel(candidate)} ${candidate.stages[0]!.batchRequests}`;

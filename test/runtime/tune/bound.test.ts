@@ -78,7 +78,7 @@ describe('planBound', () => {
     const all = Array.from({ length: 64 }, () => ({ promptTokens: 40, outputTokens: 20 }));
     const demand = demandOf(all, kvView(plan.model.shape, plan.kv.pageTokens));
     const sizes = { microbatchTokens: [64], batchRequests: [batch] };
-    const candidate = findCandidates(plan, ['static'], sizes).find(({ stages }) => stages[0]!.mesh.dp === 4)!;
+    const candidate = findCandidates(plan, ['fused'], sizes).find(({ stages }) => stages[0]!.mesh.dp === 4)!;
     const bound = candidateBound(candidate, createBoundContext(plan, FULCRUM_ENGINE))!;
     const each = candidatePlan(candidate);
     const { makespan } = simulate(createPlanCompiler()(each).runtime(), each, all);
@@ -161,7 +161,7 @@ describe('planBound', () => {
     const all = Array.from({ length: 32 }, () => ({ promptTokens: 16, outputTokens: 60 }));
     const demand = demandOf(all, kvView(plan.model.shape, plan.kv.pageTokens));
     const context = createBoundContext(plan, FULCRUM_ENGINE);
-    const parts = findCandidates(plan, ['static']).map((candidate) => {
+    const parts = findCandidates(plan, ['fused']).map((candidate) => {
       const each = candidatePlan(candidate);
       const { makespan } = simulate(createPlanCompiler()(each).runtime(), each, all);
       return candidateBound(candidate, context)!.least(demand) / makespan;
@@ -255,7 +255,7 @@ describe('planBound', () => {
     const demand = demandOf(all, kvView(plan.model.shape, plan.kv.pageTokens));
     const context = createBoundContext(plan, FULCRUM_ENGINE);
     const sizes = { microbatchTokens: [4], batchRequests: [8] };
-    for (const candidate of findCandidates(plan, ['static'], sizes)) {
+    for (const candidate of findCandidates(plan, ['fused'], sizes)) {
       const each = candidatePlan(candidate);
       const { makespan } = simulate(createPlanCompiler()(each).runtime(), each, all);
       const least = candidateBound(candidate, context)!.least(demand);
@@ -293,7 +293,7 @@ describe('planBound', () => {
     }
   });
 
-  it.each(['re-sharded', 'disaggregated', 'static'] as const)(
+  it.each(['re-sharded', 'disaggregated', 'fused'] as const)(
     'costs the steps of %s stages closely, whether memory, links or the host hold them up',
     (strategy) => {
       const free = { step: 0, layer: 0, request: 0 };
@@ -328,7 +328,7 @@ describe('planBound', () => {
           );
           const label = candidateLabel(candidate);
           // Midway a stage for both phases is not looked at closely.
-          const close = strategy === 'static' ? [whole] : [whole, ...ends];
+          const close = strategy === 'fused' ? [whole] : [whole, ...ends];
           expect(Math.max(...close) / makespan, label).toBeLessThan(1.03);
           expect(Math.min(...close) / makespan, label).toBeGreaterThan(0.9);
           return [whole / makespan];
@@ -374,7 +374,7 @@ describe('planBound', () => {
         outputTokens,
       }));
       const demand = demandOf(all, kvView(plan.model.shape, plan.kv.pageTokens));
-      for (const candidate of findCandidates(plan, ['static'], sizes)) {
+      for (const candidate of findCandidates(plan, ['fused'], sizes)) {
         if (candidate.stages[0]!.mesh.dp === 1) continue;
         const compiled = createPlanCompiler()(candidatePlan(candidate));
         const { makespan } = simulate(compiled.runtime(), candidatePlan(candidate), all);
@@ -395,7 +395,7 @@ describe('planBound', () => {
       outputTokens: 20 + ((31 * i) % 80),
     }));
     const demand = demandOf(all, kvView(plan.model.shape, plan.kv.pageTokens));
-    const candidates = findCandidates(plan, ['static'], { microbatchTokens: [64], batchRequests: [4, 16] });
+    const candidates = findCandidates(plan, ['fused'], { microbatchTokens: [64], batchRequests: [4, 16] });
     const ratios = candidates.map((candidate) => {
       const compiled = createPlanCompiler()(candidatePlan(candidate));
       const { makespan, latency } = simulate(compiled.runtime(), candidatePlan(candidate), all);
@@ -422,7 +422,7 @@ describe('planBound', () => {
     }));
     const demand = demandOf(all, kvView(plan.model.shape, plan.kv.pageTokens));
     const sizes = { microbatchTokens: [16, 32, 64, 128], batchRequests: [8] };
-    for (const candidate of findCandidates(plan, ['static'], sizes)) {
+    for (const candidate of findCandidates(plan, ['fused'], sizes)) {
       const bound = candidateBound(candidate, context)!;
       const part = bound.estimate.betweenTokens(demand) / bound.estimate.closely(demand)!.betweenTokens;
       expect(part, candidateLabel(candidate)).toBeGreaterThan(0.6);
@@ -439,7 +439,7 @@ describe('planBound', () => {
     }));
     const demand = demandOf(all, kvView(plan.model.shape, plan.kv.pageTokens));
     const sizes = { microbatchTokens: [16, 32], batchRequests: [16, 64] };
-    for (const candidate of findCandidates(plan, ['static'], sizes)) {
+    for (const candidate of findCandidates(plan, ['fused'], sizes)) {
       const bound = candidateBound(candidate, context)!;
       const part = bound.estimate.betweenTokens(demand) / bound.estimate.closely(demand)!.betweenTokens;
       expect(part, candidateLabel(candidate)).toBeGreaterThan(0.87);

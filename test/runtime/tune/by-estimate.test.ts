@@ -153,7 +153,7 @@ describe('tune by estimates', () => {
   it('tries what promises more than is tolerated, to the end if it is any better', () => {
     const all = Array.from({ length: 40 }, (_, i) => ({ promptTokens: 30, outputTokens: 5 + (i % 9) }));
     const plan = planOn({ ...PLAIN, deviceMemory: 1e9 });
-    const candidates = findCandidates(plan, ['static'], {
+    const candidates = findCandidates(plan, ['fused'], {
       ...{ microbatchTokens: [64], batchRequests: [16] },
     }).filter(({ stages }) => stages[0]!.mesh.tp > 1);
     const { demand, context } = createSurvey(plan, all);
@@ -190,7 +190,7 @@ describe('tune by estimates', () => {
   it('tries no other batch of the best that promises nothing where estimates decide', () => {
     // The last of them is short: one place more for it brings the end no nearer.
     const all = Array.from({ length: 40 }, (_, i) => ({ promptTokens: 30, outputTokens: i === 39 ? 2 : 40 }));
-    const candidates = findCandidates(planOn({ ...PLAIN, deviceMemory: 1e9 }), ['static'], {
+    const candidates = findCandidates(planOn({ ...PLAIN, deviceMemory: 1e9 }), ['fused'], {
       ...{ microbatchTokens: [64], batchRequests: [39, 40] },
     }).filter(({ stages }) => stages[0]!.mesh.tp === 4);
     expect(candidates).toHaveLength(2);
@@ -218,7 +218,7 @@ describe('tune by estimates', () => {
 
   it('carries a trial through however little is left when it looks', () => {
     const plan = planOn({ ...PLAIN, deviceMemory: 1e9 });
-    const candidates = findCandidates(plan, ['static'], { microbatchTokens: [64], batchRequests: [8] });
+    const candidates = findCandidates(plan, ['fused'], { microbatchTokens: [64], batchRequests: [8] });
     let steps = 0;
     // One step for each prompt: the fiftieth, at which it looks, is among the last of some.
     for (const count of [48, 49, 50, 51, 52]) {
@@ -296,7 +296,7 @@ describe('tune by estimates', () => {
       const all = Array.from({ length: 60 }, () => ({ promptTokens: 2048, outputTokens }));
       const { context, demand } = createSurvey(plan, all);
       const some = { microbatchTokens: [1024, 4096], batchRequests: [16, 128] };
-      for (const candidate of findCandidates(plan, ['static'], some)) {
+      for (const candidate of findCandidates(plan, ['fused'], some)) {
         const bound = candidateBound(candidate, context);
         if (!bound?.fits(demand)) continue;
         const rough = leastByEstimate({
@@ -324,7 +324,7 @@ describe('tune by estimates', () => {
       }));
       const { context, demand } = createSurvey(plan, all);
       const some = { microbatchTokens: [128, 512, 2048], batchRequests: [16, 64, 256] };
-      const parts = findCandidates(plan, ['static'], some).flatMap((candidate) => {
+      const parts = findCandidates(plan, ['fused'], some).flatMap((candidate) => {
         const bound = candidateBound(candidate, context);
         return bound?.fits(demand)
           ? [bound.estimate.roughly(demand) / bound.estimate.closely(demand)!.seconds]

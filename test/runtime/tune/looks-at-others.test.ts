@@ -12,7 +12,7 @@ const plan = planOn({
   ...{ peerBandwidth: 1e9, deviceMemory: 1e9, pageTokens: 16 },
   ...{ step: 0, layer: 0, request: 0 },
 });
-const candidates = findCandidates(plan, ['static', 're-sharded', 'disaggregated'], {
+const candidates = findCandidates(plan, ['fused', 're-sharded', 'disaggregated'], {
   microbatchTokens: [16, 32],
   batchRequests: [4, 8],
   hostKvBytes: [1e9],
@@ -96,9 +96,9 @@ describe('looksAtOthers', () => {
     }
   });
 
-  it('expects nothing of static plans, of which batch and steps decide, nor of other steps for prefill on the same devices', () => {
+  it('expects nothing of fused plans, of which batch and steps decide, nor of other steps for prefill on the same devices', () => {
     for (const [strategy, microbatch] of [
-      ['static', 16],
+      ['fused', 16],
       ['re-sharded', 32],
     ] as const) {
       const looks = looksAtOthers();
@@ -143,7 +143,7 @@ describe('looksAtOthers', () => {
       looks.tried(each, seconds);
       return looks;
     };
-    for (const strategy of ['static', 're-sharded', 'disaggregated'] as const) {
+    for (const strategy of ['fused', 're-sharded', 'disaggregated'] as const) {
       const one = compiled(bounded({ strategy }, 9), 10);
       const alike = bounded({ strategy, microbatch: 32, batch: 4 }, 9);
       for (const other of [closely(alike, 9.99), compiled(alike, 9.99)]) {
@@ -158,7 +158,7 @@ describe('looksAtOthers', () => {
       }
     }
     const [here, there] = [
-      compiled(bounded({ strategy: 'static' }, 9), 10),
+      compiled(bounded({ strategy: 'fused' }, 9), 10),
       compiled(bounded({ strategy: 're-sharded' }, 9), 10),
     ];
     expect(tried(here, 11).atLeast(there)).toBe(0);

@@ -163,7 +163,7 @@ describe('tradeOffsInParts', () => {
 
   it('finds none beside the plan with the least time between tokens', () => {
     const plan = planOn(SLOW_LINKS);
-    const candidates = findCandidates(plan, ['static'], sizes);
+    const candidates = findCandidates(plan, ['fused'], sizes);
     const survey = createSurvey(plan, MANY);
     const every = tune(candidates, MANY, { survey, keep: 'all' }).ranked;
     const between = ({ simulation }: Tuned): number => simulation.latency.betweenTokens;

@@ -11,7 +11,7 @@ const plan = planOn({
   ...{ step: 0, layer: 0, request: 0 },
 });
 const sizes = { microbatchTokens: [16, 32], batchRequests: [4, 8], hostKvBytes: [1e9, 1e6] };
-const candidates = findCandidates(plan, ['static', 're-sharded'], sizes);
+const candidates = findCandidates(plan, ['fused', 're-sharded'], sizes);
 
 /** The first candidate of the kind that has these sizes: of one pair of meshes each. */
 function candidateOf(
@@ -31,7 +31,7 @@ function candidateOf(
   )!;
 }
 
-const otherMesh = candidates.filter(({ strategy }) => strategy === 'static').at(-1)!;
+const otherMesh = candidates.filter(({ strategy }) => strategy === 'fused').at(-1)!;
 const tried = (goal: Goal['kind']): Tried =>
   createTried(goal === 'latency' ? { kind: goal, floor: 1 } : { kind: goal }, 0.002);
 const estimated = (candidate: Candidate, estimate: number, between: number) => ({
@@ -60,13 +60,13 @@ describe('createTried', () => {
 
   it('covers sizes of the best that promise no less time between tokens, where that is wanted', () => {
     const all = tried('latency');
-    const best = candidateOf('static', 16, 4);
+    const best = candidateOf('fused', 16, 4);
     all.add(estimated(best, 10, 1));
     all.ended(best, { outcome: ofTrial(1.1) });
     const covers = (candidate: Candidate, between: number): boolean =>
       all.covers(estimated(candidate, 8, between), best);
-    expect(covers(candidateOf('static', 32, 4), 0.999)).toBe(true);
-    expect(covers(candidateOf('static', 32, 4), 0.99)).toBe(false);
+    expect(covers(candidateOf('fused', 32, 4), 0.999)).toBe(true);
+    expect(covers(candidateOf('fused', 32, 4), 0.99)).toBe(false);
     expect(covers(otherMesh, 0.999)).toBe(false);
     // The trial of another mesh shows that estimates of such plans are too short by more.
     const like = candidates.find(
@@ -111,13 +111,13 @@ describe('createTried', () => {
     const covers = (candidate: Candidate, estimate: number): boolean =>
       all.covers(estimated(candidate, estimate, 0.9), best);
     // While nothing is found all are worth a trial.
-    const first = candidateOf('static', 16, 4);
+    const first = candidateOf('fused', 16, 4);
     all.add(estimated(first, 10, 1));
     all.ended(first, { outcome: 'givenUp', late: 0.05 });
-    expect(covers(candidateOf('static', 16, 8), 9.65)).toBe(false);
+    expect(covers(candidateOf('fused', 16, 8), 9.65)).toBe(false);
     all.add(estimated(best, 8, 1));
     all.ended(best, { outcome: ofTrial(1, 8) });
-    for (const strategy of ['static', 're-sharded'] as const) {
+    for (const strategy of ['fused', 're-sharded'] as const) {
       const behind = candidateOf(strategy, 16, 4);
       all.add(estimated(behind, 10, 1));
       all.ended(behind, { outcome: 'givenUp', late: 0.05 });
@@ -126,8 +126,8 @@ describe('createTried', () => {
     }
     expect(covers(candidateOf('re-sharded', 32, 4), 9.65)).toBe(true);
     expect(covers(candidateOf('re-sharded', 32, 4), 9.55)).toBe(false);
-    // Of static plans prefill steps say too much.
-    expect(covers(candidateOf('static', 32, 4), 10.02)).toBe(false);
+    // Of fused plans prefill steps say too much.
+    expect(covers(candidateOf('fused', 32, 4), 10.02)).toBe(false);
     expect(covers(otherMesh, 11)).toBe(false);
     // What misses by a hair says little of others that are much alike.
     const close = tried('latency');
@@ -141,7 +141,7 @@ describe('createTried', () => {
 
   it('goes along a front in steps', () => {
     const all = tried('front');
-    const first = candidateOf('static', 16, 4);
+    const first = candidateOf('fused', 16, 4);
     all.add(estimated(first, 10, 1));
     const covers = (estimate: number, between: number): boolean =>
       all.covers(estimated(otherMesh, estimate, between), undefined);
@@ -152,7 +152,7 @@ describe('createTried', () => {
     all.ended(first, { outcome: ofTrial(1.2, 11) });
     expect([covers(12, 1.15), covers(12, 1)]).toEqual([true, false]);
     const like = (estimate: number): boolean =>
-      all.covers(estimated(candidateOf('static', 16, 8), estimate, 1.3), undefined);
+      all.covers(estimated(candidateOf('fused', 16, 8), estimate, 1.3), undefined);
     expect([covers(10.8, 1.3), covers(10.95, 1.3)]).toEqual([false, true]);
     expect([like(9.8), like(9.95)]).toEqual([false, true]);
   });

@@ -73,7 +73,7 @@ describe('a batch that is never reached', () => {
   it('spares larger ones a trial', () => {
     const made = { peerBandwidth: 1e8, deviceMemory: 3.2e6, step: 0, layer: 0, request: 0, pageTokens: 16 };
     const sizes = { microbatchTokens: [64], batchRequests: [2, 50, 55, 60] };
-    const candidates = findCandidates(planOn(made), ['static'], sizes);
+    const candidates = findCandidates(planOn(made), ['fused'], sizes);
     const all = [4, 40, 40, 40, 40].map((promptTokens) => ({ promptTokens, outputTokens: 20 }));
     const { ranked, counts } = tune(candidates, all, { keep: 'all' });
     expect(counts.needless).toBe(counts.simulated);
@@ -85,7 +85,7 @@ describe('a batch that is never reached', () => {
     const made = { peerBandwidth: 1e8, deviceMemory: 3.2e6, step: 0, layer: 0, request: 0, pageTokens: 16 };
     const plan = planOn(made);
     const sizes = { microbatchTokens: [64], batchRequests: [50, 55] };
-    const [small, large] = findCandidates(plan, ['static'], sizes);
+    const [small, large] = findCandidates(plan, ['fused'], sizes);
     const demand = demandOf([{ promptTokens: 4, outputTokens: 20 }], kvView(plan.model.shape, 16));
     const laidOut = createPlanCompiler()(candidatePlan(small!));
     const runtime = laidOut.runtime();
