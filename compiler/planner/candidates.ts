@@ -65,7 +65,10 @@ function ownChoices(plan: Plan): SizeChoices {
   return { microbatchTokens: [microbatchTokens], batchRequests: [batchRequests] };
 }
 
-/** All candidates for the model, devices and KV tiers of a plan. Whether each fits is for compiling to say. */
+/**
+ * All candidates for the model, devices and KV tiers of a plan. Whether each fits is for compiling to say. Of one call those
+ * that have a base, a stage, or the mesh and devices of a stage in common share the value: searches tell them apart by that.
+ */
 export function findCandidates(
   plan: Plan,
   strategies: readonly Strategy[] = STRATEGIES,

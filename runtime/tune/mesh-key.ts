@@ -1,4 +1,7 @@
-/** Keys that tell candidates apart by their meshes, whatever other sizes they have. */
+/**
+ * Keys that tell candidates apart by their meshes, whatever other sizes they have. They go by the values that candidates
+ * of one `findCandidates` share: of others, equal meshes have different keys.
+ */
 import { numbered } from '../../compiler/numbered.js';
 import type { Candidate } from '../../compiler/planner/candidates.js';
 

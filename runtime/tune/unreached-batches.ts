@@ -86,7 +86,10 @@ export function unreachedBatches(byEstimate: boolean): UnreachedBatches {
   };
 }
 
-/** A key that is the same for candidates that differ in nothing but the batch of their decode. */
+/**
+ * A key that is the same for candidates, of one `findCandidates`, that differ in nothing but the batch of their decode: it
+ * goes by the values that these share.
+ */
 export function exceptBatch(): (candidate: Candidate) => string {
   const idOf = numbered<unknown>();
   return ({ base, stages }) => {

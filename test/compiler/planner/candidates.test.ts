@@ -43,6 +43,31 @@ describe('findCandidates', () => {
     expect(new Set(labels).size).toBe(labels.length);
   });
 
+  it('shares the values of what candidates have in common', () => {
+    const [first, ...others] = plan.topology.devices;
+    const devices = [{ ...first!, kind: { ...first!.kind, name: 'other' } }, ...others];
+    const unlike = { ...plan, topology: { ...plan.topology, devices } };
+    const own = hostKvBytes(plan)!;
+    const sizes = { microbatchTokens: [64, 128], batchRequests: [8, 16], hostKvBytes: [own / 2, own] };
+    for (const each of [plan, unlike]) {
+      const known = new Map<string, unknown>();
+      const isShared = (value: unknown, ...which: readonly unknown[]): void => {
+        const text = JSON.stringify(which);
+        expect(known.get(text) ?? value).toBe(value);
+        known.set(text, value);
+      };
+      for (const { strategy, base, stages } of findCandidates(each, undefined, sizes)) {
+        isShared(base, hostKvBytes(base));
+        for (const stage of stages) {
+          const { name, devices: on, mesh } = stage;
+          isShared(on, strategy, name, on);
+          isShared(mesh, strategy, name, on, mesh);
+          isShared(stage, strategy, stage);
+        }
+      }
+    }
+  });
+
   it('makes plans that compile', () => {
     for (const candidate of findCandidates(plan)) {
       const { diagnostics } = compilePlan(candidatePlan(candidate));
