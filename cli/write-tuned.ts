@@ -2,10 +2,12 @@
  * Puts a plan that the tuner found into the text of a plan file, in place of the one it put there before. A comment
  * tells the two apart from what people write.
  */
-import { checkFile } from '../compiler/check/check-file.js';
+import { compileChecked } from '../compiler/check-and-compile.js';
+import { checkFile, type CheckResult } from '../compiler/check/check-file.js';
 import { showMesh } from '../compiler/check/plan/mesh.js';
 import { formatExactBytes } from '../compiler/check/units.js';
 import { devicesMatching } from '../compiler/check/select-places.js';
+import type { Diagnostic } from '../compiler/diagnostics/diagnostic.js';
 import type { CompilerHost } from '../compiler/host.js';
 import { printPath, type PathPart } from '../compiler/plan/places.js';
 import type { Plan, Stage, Topology } from '../compiler/plan/plan.js';
@@ -29,7 +31,9 @@ export type Written =
       readonly taken?: string;
     }
   /** The file cannot say what was found: `declaration` does, as well as it can be said. */
-  | { readonly kind: 'unsayable'; readonly why: string; readonly declaration: string };
+  | { readonly kind: 'unsayable'; readonly why: string; readonly declaration: string }
+  /** What was found would be an error of the file with other values of its params. */
+  | { readonly kind: 'unsound'; readonly why: string; readonly declaration: string };
 
 /** The files that a plan may come from, and what decides how they are read. */
 export interface TunedSource {
@@ -46,7 +50,8 @@ const MARK = '// Written by `fulcrum tune --write`, which replaces it. Without t
 /**
  * The file's text with a plan `NAME_tuned`, or `NAME_tuned_2` and so on where that is somebody's own, that has the winner's
  * stages and all else of the plan it was tuned from: as that is written, or where it means something else here, such as a
- * param of another file, in figures. What is written is read back: a text that would be another plan is none.
+ * param of another file, in figures. What is written is read back: a text that would be another plan is none, and neither is
+ * one that makes a sound file unsound with other values of params. An axis is written as `fill` where that keeps it sound.
  */
 export function withTunedPlan(source: TunedSource, base: Plan, winner: Plan): Written {
   const { path, text } = source;
@@ -58,11 +63,13 @@ export function withTunedPlan(source: TunedSource, base: Plan, winner: Plan): Wr
   const asWritten = hostKvBytes(base) === hostKvBytes(winner) ? own : new Map([...own, kvInFigures(winner)]);
   const inFigures = new Map([...asWritten.keys()].flatMap((key) => inFigure(key, base, winner)));
   const lineEnd = /\r\n|\n|\r/.exec(text)?.[0] ?? '\n';
-  const attempt = (inherited: ReadonlyMap<string, string>): Attempt => {
+  const attempt = (inherited: ReadonlyMap<string, string>, filled?: number): Attempt => {
     const lines = [
       `plan ${name} for ${nameIn(file, base.model.name)} on ${nameIn(file, base.topology.name)} {`,
       ...[...inherited.values()].map((each) => `  ${each}`),
-      ...winner.stages.map((stage) => `  ${printStage(stage, nameDevices(stage.devices, base.topology))}`),
+      ...winner.stages.map(
+        (stage) => `  ${printStage(stage, nameDevices(stage.devices, base.topology), filled)}`,
+      ),
       `  flow requests -> ${winner.flow.stages.join(' -> ')} -> results`,
       '}',
     ];
@@ -71,18 +78,34 @@ export function withTunedPlan(source: TunedSource, base: Plan, winner: Plan): Wr
       old === undefined
         ? `${text.trimEnd()}${lineEnd}${lineEnd}${MARK}${lineEnd}${declaration}${lineEnd}`
         : text.slice(0, old.span.start) + declaration + text.slice(old.span.end);
-    const read = checkFile(
-      { ...source.host, readText: (each) => (each === path ? written : source.host.readText(each)) },
-      path,
-      { plans: [name], ...(source.set && { set: source.set }) },
-    );
+    const read = checkFile(hostWith(source, written), path, {
+      plans: [name],
+      ...(source.set && { set: source.set }),
+    });
     const [plan] = read.plans;
-    return { declaration, text: written, others: plan && differences(plan, winner) };
+    const others = plan && differences(plan, winner);
+    return {
+      ...{ declaration, text: written, others },
+      ...(others?.length === 0 && { fault: faultOf({ ...source, text: written }, name, read) }),
+    };
   };
-  let { declaration, text: written, others } = attempt(asWritten);
-  if (others?.length !== 0) ({ declaration, text: written, others } = attempt(inFigures));
-  if (others?.length === 0)
-    return { kind: 'written', name, text: written, declaration, ...(name !== usual && { taken: usual }) };
+  const found: Attempt[] = [];
+  for (const inherited of [asWritten, inFigures])
+    for (const filled of [undefined, 1, 2, 3]) {
+      const made = attempt(inherited, filled);
+      found.push(made);
+      if (made.others?.length !== 0) break;
+      if (made.fault === undefined || faultOf(source, base.name) !== undefined) {
+        const { declaration, text: written } = made;
+        return { kind: 'written', name, text: written, declaration, ...(name !== usual && { taken: usual }) };
+      }
+    }
+  const unsound = found.find(({ fault }) => fault !== undefined);
+  if (unsound !== undefined) {
+    const { fault, declaration } = unsound;
+    return { kind: 'unsound', why: `plan ${name} would be an error ${describeFault(fault!)}`, declaration };
+  }
+  const { declaration, others } = found.at(-1)!;
   const which = others === undefined ? '' : ` (${others.join(', ')})`;
   return {
     kind: 'unsayable',
@@ -97,6 +120,35 @@ interface Attempt {
   readonly text: string;
   /** In what the plan that is read back is another; undefined where none is. */
   readonly others: readonly string[] | undefined;
+  /** Where it is the same: the first error that it is with the values that its params have, or may have, in the file. */
+  readonly fault?: Diagnostic | undefined;
+}
+
+function hostWith({ host, path }: TunedSource, text: string): CompilerHost {
+  return { ...host, readText: (each) => (each === path ? text : host.readText(each)) };
+}
+
+/**
+ * The first error of a plan of a text that `check` finds without `--set`.
+ *
+ * @param read what reading the plan with `--set` has found
+ */
+function faultOf(source: TunedSource, name: string, read?: CheckResult): Diagnostic | undefined {
+  const { path, set, text } = source;
+  // Without params there are no other values.
+  if (read !== undefined && set === undefined && read.rounds.length === 1) return undefined;
+  const checked = checkFile(hostWith(source, text), path, { plans: [name] });
+  const isError = ({ severity }: Diagnostic): boolean => severity === 'error';
+  return (
+    checked.diagnostics.find(isError) ??
+    compileChecked(checked, path, { everyValue: true }).diagnostics.find(isError)
+  );
+}
+
+/** The values that an error hangs on are the last note of it. */
+function describeFault({ message, notes }: Diagnostic): string {
+  const values = notes.findLast((note) => note.startsWith('with '));
+  return `${values ?? 'without `--set`'}: ${message}`;
 }
 
 /** What is inherited by a key of `inheritedText`, in figures that mean the same in any file. */
@@ -260,13 +312,21 @@ function findPlan(source: TunedSource, { file, path }: PlacedFile, name: string)
   return undefined;
 }
 
-function printStage({ name, phases, mesh, microbatchTokens, batchRequests }: Stage, devices: string): string {
+/** @param filled which axis of the mesh takes what the others leave, the last being 1, or the first where there are fewer */
+function printStage(
+  { name, phases, mesh, microbatchTokens, batchRequests }: Stage,
+  devices: string,
+  filled: number | undefined,
+): string {
   const head = phases.length === 2 ? `${name}: prefill + decode` : name;
   const sizes = [
     ...(phases.includes('prefill') ? [`microbatch: ${microbatchTokens} tokens`] : []),
     ...(phases.includes('decode') ? [`batch: ${batchRequests} requests`] : []),
   ].join(', ');
-  return `stage ${head} on ${devices} { mesh (${showMesh(mesh)}), ${sizes} }`;
+  const axes = showMesh(mesh).split(', ');
+  const at = filled && Math.max(axes.length - filled, 0);
+  const shown = axes.map((axis, place) => (place === at ? axis.replace(/\d+$/, 'fill') : axis)).join(', ');
+  return `stage ${head} on ${devices} { mesh (${shown}), ${sizes} }`;
 }
 
 /**

@@ -377,6 +377,7 @@ function writeWinner(
   if (typeof text !== 'string') return nothing(`${file} ${text?.why ?? 'is gone'}`);
   const written = withTunedPlan({ host, path, text, set }, plan, ranked[0]!.plan);
   const { declaration } = written;
+  if (written.kind === 'unsound') return nothing(written.why, declaration);
   if (written.kind === 'unsayable') {
     const changed = `${file} has changed since, and in it the plan would be another`;
     return nothing(text === files.get(path) ? written.why : changed, declaration);

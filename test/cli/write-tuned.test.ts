@@ -25,6 +25,7 @@ function written(
   strategy: Strategy,
   label: string,
   sizes: SizeChoices = SIZES,
+  set?: Readonly<Record<string, string>>,
 ): Written {
   const path = 'main.plan';
   const text = files[path]!;
@@ -33,11 +34,11 @@ function written(
     resolve: (_from: string, path: string) => path,
     readModelConfig: () => ({ kind: 'missing' as const, path: '', why: 'there is none' }),
   };
-  const { plans, diagnostics } = checkFile(host, path, {});
+  const { plans, diagnostics } = checkFile(host, path, set && { set });
   expect(diagnostics).toEqual([]);
   const [plan] = plans;
   const found = findCandidates(plan!, [strategy], sizes).find((each) => candidateLabel(each) === label);
-  return withTunedPlan({ host, path, text, set: undefined }, plan!, candidatePlan(found!));
+  return withTunedPlan({ host, path, text, set }, plan!, candidatePlan(found!));
 }
 
 describe('withTunedPlan', () => {
@@ -144,5 +145,65 @@ plan mine for small on box {
     const found = written(files, 'fused', '(dp: 2)');
     expect(found).toMatchObject({ kind: 'written' });
     expect(found.declaration).toContain('memory_use: use\n  kv { page: 32 tokens }\n');
+  });
+
+  const cards = (param: string, stage: string): Readonly<Record<string, string>> => ({
+    'main.plan': `import { l4 } from "std/devices"
+param ${param}
+topology box {
+  gpu[cards]: l4
+  tier host { capacity: 64 GiB }
+  link gpu <-> host { bandwidth: 12 GB/s }
+  link gpu <-> gpu { bandwidth: 4 GB/s }
+}
+${MODEL}
+plan p for small on box { stage serve: prefill + decode on ${stage} }
+`,
+  });
+  const errorsOf = (found: Written, set?: Readonly<Record<string, string>>): readonly string[] => {
+    const host = {
+      readText: () => (found.kind === 'written' ? found.text : undefined),
+      resolve: (_from: string, path: string) => path,
+      readModelConfig: () => ({ kind: 'missing' as const, path: '', why: 'there is none' }),
+    };
+    return checkFile(host, 'main.plan', set && { set }).diagnostics.map(({ message }) => message);
+  };
+
+  it('writes an axis as `fill` where the size found is an error with other values of a param', () => {
+    const files = cards('cards: int = 4 in [2, 4]', 'gpu { mesh (tp: fill) }');
+    const usual = written(files, 're-sharded', '(pp: 4) -> (tp: 4)');
+    expect(usual).toMatchObject({ kind: 'written' });
+    expect(usual.declaration).toMatch(/mesh \(pp: fill\)[^]*mesh \(tp: fill\)/);
+    expect(errorsOf(usual)).toEqual([]);
+    // The only value that was looked at is not the one that the file has.
+    const set = { cards: '2' };
+    const other = written(files, 're-sharded', '(pp: 2) -> (tp: 2)', SIZES, set);
+    expect(other.declaration).toMatch(/mesh \(pp: fill\)[^]*mesh \(tp: fill\)/);
+    expect(errorsOf(other)).toEqual([]);
+    expect(errorsOf(other, set)).toEqual([]);
+    // Only `dp` may be 3: the last axis will not do.
+    const odd = cards('cards: int = 4 in [4, 12]', 'gpu { mesh (dp: fill) }');
+    const first = written(odd, 'static', '(dp: 2, tp: 2)');
+    expect(first.declaration).toContain('mesh (dp: fill, tp: 2)');
+    expect(errorsOf(first)).toEqual([]);
+  });
+
+  it('writes nothing where no mesh does, and names the values', () => {
+    const files = cards('cards: int = 4 in [2, 4]', 'gpu { mesh (tp: fill) }');
+    const two = ['disaggregated', '2 (tp: 2) + 2 (tp: 2)'] as const;
+    const found = written(files, ...two);
+    expect(found).toMatchObject({ kind: 'unsound', declaration: expect.stringContaining('gpu[2..3]') });
+    expect(found).toMatchObject({
+      why: expect.stringMatching(/^plan p_tuned would be an error with cards = 2: /),
+    });
+    const fixed = written(cards('cards: int = 2', 'gpu { mesh (tp: fill) }'), ...two, SIZES, { cards: '4' });
+    expect(fixed).toMatchObject({ why: expect.stringMatching(/would be an error without `--set`: /) });
+  });
+
+  it('writes the size found where the plan it was tuned from is an error with other values, too', () => {
+    const files = cards('cards: int = 2', 'gpu { mesh (tp: 4) }');
+    const found = written(files, 'static', '(pp: 4)', SIZES, { cards: '4' });
+    expect(found).toMatchObject({ kind: 'written' });
+    expect(found.declaration).toContain('mesh (pp: 4)');
   });
 });
