@@ -53,6 +53,8 @@ export interface OwnPlan {
   readonly plan: string;
   readonly requestsPerSecond: number;
   readonly betweenTokens: number;
+  /** Estimates left it out; otherwise its layout is none of those tried. */
+  readonly leftOut?: true;
 }
 
 /** What was looked for, and whether all of it was looked at. */
@@ -76,7 +78,7 @@ export interface Searched {
   readonly unheld?: Unheld;
   /** Where no plan is as fast as asked: requests per second that none exceeds, by bounds. */
   readonly mostPromised?: number;
-  /** The plan that was searched for, where its layout is none of those tried and it is better than all of them. */
+  /** The plan that was searched for, where no search tries its layout or estimates left it out, and it is better than what was found. */
   readonly own?: OwnPlan;
 }
 

@@ -123,15 +123,16 @@ function formatBetweenTokens(seconds: number): string {
 /** A line that says by how much the plan as it is would be better than what was found. */
 function describeOwn({ own }: Searched, best: TunedPlanReport | undefined): readonly string[] {
   if (own === undefined) return [];
-  const { plan, requestsPerSecond, betweenTokens } = own;
+  const { plan, requestsPerSecond, betweenTokens, leftOut } = own;
+  const ratio = requestsPerSecond / (best?.requestsPerSecond ?? NaN);
   const figures = [
     `${formatRequestRate(requestsPerSecond)} requests/s`,
-    ...(best === undefined
-      ? []
-      : [`${(requestsPerSecond / best.requestsPerSecond).toFixed(2)}x of the best`]),
+    // A little may decide.
+    ...(best === undefined ? [] : [`${ratio.toFixed(Math.abs(ratio - 1) < 0.005 ? 3 : 2)}x of the best`]),
     `${formatBetweenTokens(betweenTokens)} between tokens`,
   ].join(', ');
-  return [`plan ${plan} as it is, laid out as none of those tried, is better: ${figures}`];
+  const why = leftOut ? 'left out by estimates' : 'laid out as none of those tried';
+  return [`plan ${plan} as it is, ${why}, is better: ${figures}`];
 }
 
 function whyNone({ interrupted, strategies, unheld, mostPromised }: Searched, counts: TuneCounts): string {

@@ -14,10 +14,8 @@ import { isEstimatedClosely } from '../../compiler/planner/plan-estimate.js';
 import { exceedsContext, unheldRequests } from '../../compiler/planner/held-requests.js';
 import { sizeChoices } from '../../compiler/planner/size-choices.js';
 import { formatBytes, UNITS } from '../../compiler/check/units.js';
-import { compileChecked } from '../../compiler/check-and-compile.js';
 import type { Plan } from '../../compiler/plan/plan.js';
 import type { SimulatedRequest } from '../../runtime/clock/simulation.js';
-import { betterAsItIs, isTried } from '../../runtime/tune/own-plan.js';
 import { decided, type TuneOptions, type TuneResult } from '../../runtime/tune/search.js';
 import { trialWorkers } from '../../runtime/tune/trial-pool.js';
 import { TOLERANCE, worthEstimating } from '../../runtime/tune/search-effort.js';
@@ -42,10 +40,10 @@ import {
 import { EXIT, type ExitCode } from '../exit-codes.js';
 import { formatCount, formatRequestRate, plural } from '../format.js';
 import { jsonDocument } from '../json-document.js';
-import { isError, loadUncompiled, type CheckedFile } from '../load-plan.js';
+import { loadUncompiled, type CheckedFile } from '../load-plan.js';
 import { createProgress } from '../progress.js';
-import { simulationReport } from '../simulation-report.js';
-import { noneFits, tunedReport, type OwnPlan } from '../tune-report.js';
+import { ownPlan } from '../own-plan.js';
+import { noneFits, tunedReport } from '../tune-report.js';
 import { describeTuned } from '../tune-text.js';
 import { renderFailure } from '../render-failure.js';
 import { diagnosticsSaid, err, out } from '../terminal.js';
@@ -195,8 +193,10 @@ async function tuneFile(
       const tradeOffs = isOpen
         ? await listening(tradeOffsInParts(candidates, [best, ...others], survey, result.behind), signal)
         : undefined;
-      const isOther = !signal.aborted && goal.kind !== 'front' && !isTried(plan);
-      const own = isOther ? await ownPlan(plan, checked, requests.requests, goal, result, signal) : undefined;
+      const own =
+        signal.aborted || goal.kind === 'front'
+          ? undefined
+          : await ownPlan(plan, { checked, candidates, survey, goal, byEstimate, result, signal });
       const isNone = best === undefined && goal.kind === 'latency' && !noneFits(result.counts);
       const promised =
         isNone && !signal.aborted
@@ -239,6 +239,10 @@ async function tuneFile(
   }
   if (result.ranked.length === 0) return EXIT.diagnostics;
   if (!options.write) return EXIT.ok;
+  if (own !== undefined) {
+    err(terminal, `nothing is written to ${file}: plan ${plan.name} is better than all that was found`);
+    return EXIT.ok;
+  }
   return writeWinner(file, plan, result, checked, options, terminal) ? EXIT.ok : EXIT.runtime;
 }
 
@@ -291,24 +295,6 @@ function noteOf({ ranked: [best], counts }: TuneResult): string {
   const { requests, makespan } = best.simulation;
   const tried = counts.simulated + counts.givenUp;
   return `${formatCount(tried)} simulated, best ${formatRequestRate(requests.finished / makespan)} requests/s`;
-}
-
-/** The plan itself, where the search did not try it and it is better than all that was found. */
-async function ownPlan(
-  plan: Plan,
-  checked: CheckedFile,
-  requests: readonly SimulatedRequest[],
-  goal: Exclude<Goal, { kind: 'front' }>,
-  { ranked: [best] }: TuneResult,
-  signal: AbortSignal,
-): Promise<OwnPlan | undefined> {
-  const { compiled, diagnostics } = compileChecked(checked, checked.path, { plans: [plan] });
-  if (diagnostics.some(isError)) return undefined;
-  const simulated = betterAsItIs(plan, compiled[0]!.result, requests, goal, best?.simulation);
-  const own = await listening(simulated, signal);
-  if (!own) return undefined;
-  const { requestsPerSecond } = simulationReport({ plan: plan.name, simulation: own });
-  return { plan: plan.name, requestsPerSecond, betweenTokens: own.latency.betweenTokens };
 }
 
 /** Lines of the table: those simulated beside the best are worth a look. */

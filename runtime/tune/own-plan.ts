@@ -1,12 +1,17 @@
-/** The plan that a search began from beside what it found: the search has ways of its own to lay a model out. */
+/**
+ * The plan that a search began from beside what it found: the search has ways of its own to lay a model out, and estimates
+ * may leave the plan out.
+ */
 import { defaultRules, showCondition } from '../../compiler/check/plan/flow.js';
 import { TP_DIMS } from '../../compiler/check/plan/sharding.js';
 import type { CompileResult } from '../../compiler/compile.js';
 import type { FlowRule, Plan, Stage } from '../../compiler/plan/plan.js';
-import { findCandidates } from '../../compiler/planner/candidates.js';
+import { findCandidates, hostKvBytes, type Candidate } from '../../compiler/planner/candidates.js';
 import { simulateInParts } from '../clock/simulate.js';
 import type { SimulatedRequest, Simulation } from '../clock/simulation.js';
+import type { TuneOptions } from './search.js';
 import { answersAll, upToContext, type Goal } from './trial.js';
+import { tuneInParts } from './tune.js';
 
 /**
  * Whether a search among all strategies tries the stages and rules of the plan, sizes aside: what it holds against others is
@@ -48,6 +53,52 @@ function isLaidOutAs(a: Stage, b: Stage): boolean {
   );
 }
 
+/** The one of candidates that is the plan itself, which has a layout that is tried, with its sizes and its room for KV in the host. */
+export function candidateOf(plan: Plan, candidates: readonly Candidate[]): Candidate | undefined {
+  const { stages } = plan;
+  return candidates.find(
+    (candidate) =>
+      candidate.stages.length === stages.length &&
+      candidate.stages.every((stage, place) => hasSizesOf(stage, stages[place]!)) &&
+      candidate.stages.every((stage, place) => isLaidOutAs(stage, stages[place]!)) &&
+      hostKvBytes(candidate.base) === hostKvBytes(plan),
+  );
+}
+
+function hasSizesOf(a: Stage, b: Stage): boolean {
+  return (
+    (!a.phases.includes('prefill') || a.microbatchTokens === b.microbatchTokens) &&
+    (!a.phases.includes('decode') || a.batchRequests === b.batchRequests)
+  );
+}
+
+/** What a plan is to be better than, and in what. */
+type Wanted = Exclude<Goal, { kind: 'front' }>;
+
+/**
+ * Simulates a plan that estimates may have left out, with pauses; undefined where it does not do what is wanted, or is no
+ * better than the best that was found. It goes out as soon as its bound shows that.
+ *
+ * @param best absent where none was found
+ */
+export function* betterThanEstimated(
+  candidate: Candidate,
+  requests: readonly SimulatedRequest[],
+  { goal, survey }: Pick<TuneOptions, 'survey'> & { readonly goal: Wanted },
+  best: Simulation | undefined,
+): Generator<void, Simulation | undefined> {
+  const within = goal.kind === 'throughput' ? best?.makespan : undefined;
+  const search = tuneInParts([candidate], requests, {
+    goal,
+    ...(survey && { survey }),
+    ...(within !== undefined && { within }),
+  });
+  let part = search.next();
+  for (; !part.done; part = search.next()) yield;
+  const own = part.value.ranked[0]?.simulation;
+  return own !== undefined && isBetter(own, best, goal) ? own : undefined;
+}
+
 /**
  * Simulates a plan that a search does not try, with pauses; undefined where it does not answer all requests, or is no better
  * than the best that was found.
@@ -58,7 +109,7 @@ export function* betterAsItIs(
   plan: Plan,
   { runtime }: Pick<CompileResult, 'runtime'>,
   requests: readonly SimulatedRequest[],
-  goal: Exclude<Goal, { kind: 'front' }>,
+  goal: Wanted,
   best: Simulation | undefined,
 ): Generator<void, Simulation | undefined> {
   const by = goal.kind === 'throughput' && best !== undefined ? best.makespan : Infinity;
@@ -66,7 +117,11 @@ export function* betterAsItIs(
   const own = yield* simulateInParts(runtime, plan, whole, {}, ({ now }) => now < by);
   if (own === undefined || !answersAll(own, whole)) return undefined;
   if (goal.kind === 'latency' && own.requests.finished / own.makespan < goal.floor) return undefined;
+  return isBetter(own, best, goal) ? own : undefined;
+}
+
+function isBetter(own: Simulation, best: Simulation | undefined, goal: Wanted): boolean {
   const figure = ({ makespan, latency }: Simulation): number =>
     goal.kind === 'latency' ? latency.betweenTokens : makespan;
-  return best === undefined || figure(own) < figure(best) ? own : undefined;
+  return best === undefined || figure(own) < figure(best);
 }

@@ -267,6 +267,39 @@ describe('tune', () => {
     expect(bare.out).not.toContain('host KV 1');
   });
 
+  it('says where a plan that estimates left out is better, and writes none over it', async () => {
+    const file = join(folder, 'left-out.plan');
+    const text = `import { l4 } from "std/devices"
+topology m {
+  gpu[4]: l4
+  tier host { capacity: 160 GiB }
+  link gpu <-> gpu { bandwidth: 4.2 GB/s, latency: 20 us }
+  link gpu <-> host { bandwidth: 12 GB/s, latency: 10 us }
+}
+model m13b {
+  family: llama
+  layers: 40, hidden: 5120, heads: 40, kv_heads: 40, ffn: 13824, vocab: 32000, context: 4096
+  weights: f16
+}
+workload w { requests: 40, prompt: 2000 tokens, output: 150 tokens }
+plan mine for m13b on m {
+  memory_use: 80%
+  stage prefill on gpu { mesh (pp: fill), microbatch: 1024 tokens }
+  stage decode on gpu { mesh (tp: fill), batch: 256 requests }
+  kv { page: 32 tokens, tiers: gpu -> host up to 100 GiB }
+  flow requests -> prefill -> decode -> results
+}
+`;
+    writeFileSync(file, text);
+    const { status, out, err } = await runInProcess('tune', file, '--write');
+    expect(status).toBe(0);
+    expect(out).toMatch(
+      /^plan mine as it is, left out by estimates, is better: .* requests\/s, 1\.00\dx of the best/m,
+    );
+    expect(err).toContain('plan mine is better than all that was found');
+    expect(readFileSync(file, 'utf8')).toBe(text);
+  });
+
   it('says where a plan that it does not try is better as it is', async () => {
     const text = `import { l4 } from "std/devices"
 topology machine {
@@ -298,6 +331,10 @@ plan usual from odd { stage serve: prefill + decode on gpu { mesh (dp: 2), repli
     expect(searched.own?.plan).toBe('odd');
     expect(searched.own!.requestsPerSecond).toBeGreaterThan(plans[0]!.requestsPerSecond);
     expect((await tuned('--plan', 'usual')).out).not.toContain('as it is');
+    expect((await tuned('--plan', 'odd', '--write')).err).toContain(
+      'plan odd is better than all that was found',
+    );
+    expect(readFileSync(file, 'utf8')).toBe(text);
     // Lengths from a file may go on past the context, where every plan ends.
     const lengths = join(folder, 'long.jsonl');
     writeFileSync(lengths, '{"prompt_tokens": 20, "output_tokens": 600}\n'.repeat(4));

@@ -2,8 +2,12 @@
 import { resolve } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { checkFile } from '../../../compiler/check/check-file.js';
+import type { Plan } from '../../../compiler/plan/plan.js';
+import { findCandidates, hostKvBytes } from '../../../compiler/planner/candidates.js';
 import { fileHost } from '../../../runtime/file-host.js';
-import { isTried } from '../../../runtime/tune/own-plan.js';
+import { runThrough } from '../../../runtime/run-through.js';
+import { betterThanEstimated, candidateOf, isTried } from '../../../runtime/tune/own-plan.js';
+import { tune } from '../../../runtime/tune/tune.js';
 
 const TEXT = `import { workstation } from "std/local"
 model m { family: llama, layers: 8, hidden: 64, heads: 4, kv_heads: 4, ffn: 128, vocab: 64, context: 128, weights: f32 }
@@ -15,7 +19,7 @@ plan p for m on workstation {
 }
 `;
 
-function tried(prefill: string, decode: string, rules: string): boolean {
+function planOf(prefill: string, decode: string, rules: string): Plan {
   const path = resolve('own.plan');
   const text = TEXT.replace('PREFILL', prefill).replace('DECODE', decode).replace('RULES', rules);
   const host = fileHost();
@@ -24,7 +28,7 @@ function tried(prefill: string, decode: string, rules: string): boolean {
     path,
   );
   expect(diagnostics).toEqual([]);
-  return isTried(plans[0]!);
+  return plans[0]!;
 }
 
 describe('isTried', () => {
@@ -38,6 +42,55 @@ describe('isTried', () => {
     [', split layers on pp [3, 1, 2, 2]', '', '', false],
     [', split layers on pp [2, 2, 2, 2]', '', '', true],
   ])('with %j, %j and rules %j: %j', (prefill, decode, rules, expected) => {
-    expect(tried(prefill, decode, rules)).toBe(expected);
+    expect(isTried(planOf(prefill, decode, rules))).toBe(expected);
+  });
+});
+
+describe('candidateOf', () => {
+  const plan = planOf(', microbatch: 48 tokens', ', batch: 3 requests', '');
+  const cap = hostKvBytes(plan)!;
+  const sizes = { microbatchTokens: [32, 48], batchRequests: [3, 8], hostKvBytes: [cap / 2, cap] };
+
+  it('is the one with the meshes, sizes and room for KV of the plan', () => {
+    const found = candidateOf(plan, findCandidates(plan, ['re-sharded'], sizes))!;
+    expect(found.stages.map(({ mesh }) => [mesh.pp, mesh.tp])).toEqual([
+      [4, 1],
+      [1, 4],
+    ]);
+    expect(found.stages[0]!.microbatchTokens).toBe(48);
+    expect(found.stages[1]!.batchRequests).toBe(3);
+    expect(hostKvBytes(found.base)).toBe(cap);
+  });
+
+  it.each([{ microbatchTokens: [32] }, { batchRequests: [8] }, { hostKvBytes: [cap / 2] }])(
+    'is none of those with other sizes alone: %j',
+    (others) => {
+      expect(
+        candidateOf(plan, findCandidates(plan, ['re-sharded'], { ...sizes, ...others })),
+      ).toBeUndefined();
+    },
+  );
+});
+
+describe('betterThanEstimated', () => {
+  const plan = planOf(', microbatch: 48 tokens', ', batch: 3 requests', '');
+  const candidates = findCandidates(plan);
+  const itself = candidateOf(plan, candidates)!;
+  const requests = Array.from({ length: 6 }, () => ({ promptTokens: 40, outputTokens: 20 }));
+  const own = tune([itself], requests).ranked[0]!.simulation;
+  const { makespan, latency } = own;
+
+  it('is what simulates better than the best, in what is wanted', () => {
+    const slower = { ...own, makespan: makespan * 1.001 };
+    const throughput = { goal: { kind: 'throughput' } } as const;
+    expect(runThrough(betterThanEstimated(itself, requests, throughput, slower))?.makespan).toBe(makespan);
+    expect(runThrough(betterThanEstimated(itself, requests, throughput, own))).toBeUndefined();
+    const longer = { ...own, latency: { ...latency, betweenTokens: latency.betweenTokens * 1.001 } };
+    const floor = (rate: number) => ({ goal: { kind: 'latency', floor: rate / makespan } }) as const;
+    expect(runThrough(betterThanEstimated(itself, requests, floor(5), longer))?.makespan).toBe(makespan);
+    expect(runThrough(betterThanEstimated(itself, requests, floor(5), own))).toBeUndefined();
+    // It is not fast enough.
+    expect(runThrough(betterThanEstimated(itself, requests, floor(7), longer))).toBeUndefined();
+    expect(runThrough(betterThanEstimated(itself, requests, floor(7), undefined))).toBeUndefined();
   });
 });
