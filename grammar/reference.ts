@@ -311,7 +311,7 @@ export const PROPERTIES = {
     },
     numerics: {
       value: words('default', 'invariant'),
-      doc: 'Whether results may depend on the sharding in the last bits.',
+      doc: 'Whether results may depend on the sharding in the last bits. `invariant` is refused so far.',
       standard: 'default',
     },
   },

@@ -22,11 +22,13 @@ export interface WorkloadPair {
   readonly after: DiffWorkload;
   /** All requests are alike, one by one, whatever the workloads are called. */
   readonly sameRequests: boolean;
-  /** In what as many requests differ, one by one; empty where they do not, or are not as many. */
-  readonly differIn: readonly RequestPart[];
+  /** In what requests differ, one by one; where they are not as many, in their number. */
+  readonly differIn: readonly Difference[];
 }
 
 type RequestPart = 'prompt lengths' | 'output lengths' | 'prefixes';
+
+type Difference = RequestPart | 'number';
 
 const PARTS: Readonly<Record<RequestPart, (request: SimulatedRequest) => unknown>> = {
   'prompt lengths': ({ promptTokens }) => promptTokens,
@@ -53,8 +55,8 @@ export function pairWorkloads(before: NamedRequests, after: NamedRequests): Work
 function differences(
   before: readonly SimulatedRequest[],
   after: readonly SimulatedRequest[],
-): readonly RequestPart[] {
-  if (before.length !== after.length) return [];
+): readonly Difference[] {
+  if (before.length !== after.length) return ['number'];
   return (Object.keys(PARTS) as RequestPart[]).filter(
     (part) => !isDeepStrictEqual(before.map(PARTS[part]), after.map(PARTS[part])),
   );

@@ -11,7 +11,7 @@ import { syntaxFixes } from '../diagnostics/syntax-fixes.js';
 import type { CompilerHost } from '../host.js';
 import { STD_LIBRARY } from '../std/library.generated.js';
 import { replacement } from './fixes.js';
-import { didYouMean, suggestions, type Binding, type Scope } from './scope.js';
+import { didYouMean, meant, suggestions, type Binding, type Scope } from './scope.js';
 
 /** Suggestions for a name that a file does not declare. */
 function declaredThere(
@@ -32,6 +32,9 @@ export interface Loaded {
 }
 
 const STD = 'std/';
+
+/** Of plan files; those of the library are named without it. */
+const ENDING = '.plan';
 
 /** Loads `path`; findings go to `tell`. */
 export function load(host: CompilerHost, path: string, tell: (d: Diagnostic) => void): Loaded {
@@ -128,7 +131,9 @@ export function load(host: CompilerHost, path: string, tell: (d: Diagnostic) => 
         : undefined
       : host.readText(path);
     if (typeof text === 'string') return open(path, text);
-    const near = didYouMean(primary, module, Object.keys(STD_LIBRARY));
+    const whole = `${module}${ENDING}`;
+    const isThere = !std && typeof host.readText(host.resolve(from.path, whole)) === 'string';
+    const near = isThere ? meant(primary, whole) : didYouMean(primary, module, Object.keys(STD_LIBRARY));
     const looked = text === undefined ? `looked for ${path}` : `${path} ${text.why}`;
     tell(
       report(

@@ -65,7 +65,14 @@ export function didYouMean(
   candidates: Iterable<string>,
 ): { readonly helps: readonly string[]; readonly fixes: readonly Fix[] } {
   const near = suggest(word, [...candidates]);
-  if (near === undefined) return { helps: [], fixes: [] };
+  return near === undefined ? { helps: [], fixes: [] } : meant(origin, near);
+}
+
+/** That a word was meant in place of the one written. */
+export function meant(
+  origin: Origin,
+  near: string,
+): { readonly helps: readonly [string]; readonly fixes: readonly [Fix] } {
   return {
     helps: [`did you mean \`${near}\`?`],
     fixes: [{ title: `Change to \`${near}\``, edits: [{ origin, newText: near }] }],

@@ -383,6 +383,7 @@ ${on('mixed', 'node.gpu', '(dp: 3, tp: 2)')}
       'alike.plan',
       'w { requests: 6, prompt: 20 tokens, prefix: 16 tokens, output: 8 tokens }',
     );
+    const fewer = having('fewer.plan', 'w { requests: 3, prompt: 20 tokens, output: 8 tokens }');
     const several = having(
       'several.plan',
       'w { requests: 6, prompt: 20 tokens, output: 8 tokens }',
@@ -437,6 +438,10 @@ ${on('mixed', 'node.gpu', '(dp: 3, tp: 2)')}
         'workload w: 6 requests, 120 prompt tokens, 96 of them in prefixes, and 48 of output\n' +
           '  workload w has other requests after, in prefixes: what is predicted changes with',
       );
+      const [{ workload: half }] = (await diffs(short, fewer)).all as [PlanDiff];
+      expect(half).toMatchObject({ sameRequests: false, differIn: ['number'] });
+      const left = await runInProcess('diff', short, fewer);
+      expect(left.out).toContain('workload w has other requests after, in number: what is predicted changes');
       // Other lengths are other requests, under whatever name.
       expect((await diffs(short, spread)).all[0]!.workload).toMatchObject({ sameRequests: false });
     });

@@ -14,6 +14,12 @@ export const CASES: readonly Case[] = [
   { slug: 'duplicate-name', source: `${WORLD}topology u { gpu: d\n tier «gpu» { capacity: 1 GB } }` },
   { slug: 'unknown-module', source: `import { l4 } from «"std/device"»`, says: '"std/devices"' },
   { slug: 'unknown-module', source: `import { l4 } from «"./x.plan"»`, says: 'looked for x.plan' },
+  {
+    slug: 'unknown-module',
+    source: `import { d } from «"./x"»`,
+    files: { 'x.plan': 'device d { }' },
+    says: 'did you mean "./x.plan"?',
+  },
   { slug: 'not-declared-there', source: `import { «h20» } from "std/devices"`, says: '`h200`' },
   {
     slug: 'import-cycle',
