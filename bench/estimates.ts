@@ -6,7 +6,12 @@
  *   npm run bench:estimates -- [requests] [machine | model | workload | strategy ...]
  */
 import { groupBy } from '../compiler/group-by.js';
-import { candidateBound, candidateHostPages, type PlanBound } from '../compiler/planner/bound.js';
+import {
+  candidateBound,
+  candidateHostPages,
+  pagesBehindDevices,
+  type PlanBound,
+} from '../compiler/planner/bound.js';
 import {
   candidateLabel,
   candidatePlan,
@@ -17,7 +22,6 @@ import {
 } from '../compiler/planner/candidates.js';
 import { sizeChoices } from '../compiler/planner/size-choices.js';
 import { simulate } from '../runtime/clock/simulate.js';
-import { pagesBehindDevices } from '../runtime/tune/closer-look.js';
 import { createSurvey } from '../runtime/tune/survey.js';
 import { answersAll } from '../runtime/tune/trial.js';
 import { formatSignedPercent, formatTable } from '../cli/format.js';

@@ -1,8 +1,9 @@
 /** What the tuner found, for machines; `tune-text.ts` says it to people. */
+import { carryingTier } from '../compiler/passes/kv-edges.js';
+import { kvRoomIn } from '../compiler/passes/kv-places.js';
 import type { Mesh, Plan, Stage } from '../compiler/plan/plan.js';
 import {
   candidateLabel,
-  hostKvBytes,
   type Candidate,
   type SizeChoices,
   type Strategy,
@@ -143,7 +144,7 @@ function tradeOffReport(
   { simulation: { requests, tokens } }: Tuned,
 ): TradeOffReport {
   return {
-    ...layoutReport(candidate, candidate.base, candidate.stages),
+    ...layoutReport(candidate, { ...candidate.base, stages: candidate.stages }),
     requestsPerSecond: requests.finished / seconds,
     tokensPerSecond: (tokens.prompt + tokens.output) / seconds,
     makespan: seconds,
@@ -153,15 +154,14 @@ function tradeOffReport(
 
 function layoutReport(
   candidate: Candidate,
-  plan: Pick<Plan, 'kv'>,
-  stages: readonly Stage[],
+  plan: Plan,
 ): Pick<TunedPlanReport, 'strategy' | 'label' | 'stages' | 'hostKvBytes'> {
-  const hostKv = hostKvBytes(plan);
+  const host = carryingTier(plan);
   return {
     strategy: candidate.strategy,
     label: candidateLabel(candidate),
-    stages: stages.map(stageReport),
-    ...(hostKv !== undefined && { hostKvBytes: hostKv }),
+    stages: plan.stages.map(stageReport),
+    ...(host !== undefined && { hostKvBytes: kvRoomIn(plan, host) }),
   };
 }
 
@@ -179,7 +179,7 @@ function planReport(tuned: Tuned, place: number, all: readonly Tuned[]): Omit<Tu
         otherPlace < place),
   );
   return {
-    ...layoutReport(candidate, plan, plan.stages),
+    ...layoutReport(candidate, plan),
     requestsPerSecond: requests.finished / makespan,
     tokensPerSecond: (tokens.prompt + tokens.output) / makespan,
     makespan,

@@ -9,11 +9,11 @@ import { formatExactBytes } from '../compiler/check/units.js';
 import { devicesMatching } from '../compiler/check/select-places.js';
 import type { Diagnostic } from '../compiler/diagnostics/diagnostic.js';
 import type { CompilerHost } from '../compiler/host.js';
+import { carryingTier } from '../compiler/passes/kv-edges.js';
 import { printPath, type PathPart } from '../compiler/plan/places.js';
 import type { Plan, Stage, Topology } from '../compiler/plan/plan.js';
 import { shareDevices } from '../compiler/plan/share-devices.js';
 import { patternsOf } from '../compiler/plan/ranges.js';
-import { hostKvBytes, tierInstances } from '../compiler/planner/candidates.js';
 import { formatPlan } from '../grammar/format.js';
 import { itemAfter } from '../grammar/items.js';
 import { parse, type Parsed } from '../grammar/parse.js';
@@ -60,7 +60,8 @@ export function withTunedPlan(source: TunedSource, base: Plan, winner: Plan): Wr
   const usual = `${base.name}_tuned`;
   const { name, old } = placeFor(parsed, usual);
   const own = inheritedText(source, file, base.name);
-  const asWritten = hostKvBytes(base) === hostKvBytes(winner) ? own : new Map([...own, kvInFigures(winner)]);
+  const [cap, found] = [base, winner].map((plan) => carryingTier(plan)?.cap);
+  const asWritten = cap === found ? own : new Map([...own, kvInFigures(winner)]);
   const inFigures = new Map([...asWritten.keys()].flatMap((key) => inFigure(key, base, winner)));
   const lineEnd = /\r\n|\n|\r/.exec(text)?.[0] ?? '\n';
   const attempt = (inherited: ReadonlyMap<string, string>, filled?: number): Attempt => {
@@ -229,7 +230,7 @@ function whatMatters(plan: Plan): Readonly<Record<string, unknown>> {
     ...[layerSplit, microbatchTokens, batchRequests],
   ]);
   // Devices may be named after any of those of a plan, and are after the first where nothing is said.
-  const tiers = kv.tiers.map(({ name, medium, capacity }) => [medium === 'device' ? medium : name, capacity]);
+  const tiers = kv.tiers.map(({ name, medium, cap }) => [medium === 'device' ? medium : name, cap]);
   const places = JSON.stringify(topology, (key, value: unknown) => (key === 'origin' ? undefined : value));
   return {
     model: model.shape,
@@ -257,13 +258,10 @@ function planNamed(file: SourceFile, name: string): PlanDecl | undefined {
 }
 
 /** The KV of a plan, by its key in `inheritedText`. */
-function kvInFigures(plan: Plan): readonly [string, string] {
-  const { kv } = plan;
-  const tiers = kv.tiers.map(({ name, capacity, capacityAssumed }) => {
-    if (capacity === undefined || capacityAssumed) return name;
-    // The cap is of each instance.
-    return `${name} up to ${formatExactBytes(capacity / tierInstances(plan, name).length)}`;
-  });
+function kvInFigures({ kv }: Plan): readonly [string, string] {
+  const tiers = kv.tiers.map(({ name, cap }) =>
+    cap === undefined ? name : `${name} up to ${formatExactBytes(cap)}`,
+  );
   return ['kv', `kv { page: ${kv.pageTokens} tokens, dtype: ${kv.dtype}, tiers: ${tiers.join(' -> ')} }`];
 }
 

@@ -321,8 +321,9 @@ function sizesToTry(
 }
 
 /** Says of caps of KV in the host tier what keeps them from being tried. */
-function capsNotTried({ name, kv }: Plan, caps: readonly number[] = []): readonly string[] {
-  const own = hostKvBytes({ kv });
+function capsNotTried(plan: Plan, caps: readonly number[] = []): readonly string[] {
+  const { name } = plan;
+  const own = hostKvBytes(plan);
   if (own === undefined)
     return caps.length === 0 ? [] : [`plan ${name} keeps no KV in a host tier: --kv-cap changes nothing`];
   const above = caps.filter((cap) => cap > own).map((cap) => formatBytes(cap));

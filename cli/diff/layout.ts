@@ -61,7 +61,6 @@ function residenceOf(
 }
 
 /** `host up to 20 GiB in each of 2, 40 GiB in all`; where the plan says no cap, the name alone. */
-function tierOf(plan: Plan, { capacity, ...tier }: KvTier): string {
-  if (capacity === undefined || tier.capacityAssumed) return tier.name;
-  return `${tier.name} up to ${showKvCap(plan, { ...tier, capacity })}`;
+function tierOf(plan: Plan, tier: KvTier): string {
+  return tier.cap === undefined ? tier.name : `${tier.name} up to ${showKvCap(plan, tier)}`;
 }

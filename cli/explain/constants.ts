@@ -8,12 +8,12 @@ import { COMPUTED_TYPES, GEMM_TILE_ROWS, speedType } from '../../compiler/cost/r
 import type { Origin } from '../../compiler/diagnostics/diagnostic.js';
 import { groupBy } from '../../compiler/group-by.js';
 import { largestBinding as bindingOf } from '../../compiler/passes/largest-binding.js';
+import { kvPlaces } from '../../compiler/passes/kv-places.js';
 import { ARRIVING_AHEAD, PAGED_OUT_MICROBATCHES } from '../../compiler/passes/kv-pools.js';
 import { PREFILL_SEQUENCES } from '../../compiler/passes/step-sizes.js';
 import type { DeviceKind, KvTier, Link, Plan, Tier, Topology } from '../../compiler/plan/plan.js';
 import { declaredPattern, parsePath } from '../../compiler/plan/places.js';
 import { joinsDevices } from '../../compiler/plan/routes.js';
-import { tierInstances } from '../../compiler/planner/candidates.js';
 import { linkName } from '../../compiler/reshard/roads.js';
 import { placeName, type RenderOptions } from '../render-diagnostics.js';
 
@@ -186,36 +186,31 @@ function fixedChoices({ name, origin }: Plan, texts: ConstantTexts): readonly Co
   return Object.entries(choices).map(([what, value]) => taken(`${name}: ${what}`, value, origin, texts));
 }
 
-/** What KV may take of a tier, in all of its instances together, and in each where they are several and alike. */
-export function showKvCap(
-  plan: Plan,
-  {
-    name,
-    capacity,
-    capacityAssumed,
-  }: Pick<KvTier, 'name' | 'capacityAssumed'> & { readonly capacity: number },
-): string {
+/**
+ * What KV may take of a tier, in all of its instances that have any together, and in each where they are several and
+ * alike.
+ */
+export function showKvCap(plan: Plan, tier: KvTier): string {
+  const { cap } = tier;
   // As written where it is: a sum of binary units is no round number in decimal ones.
   const shown = (bytes: number): string =>
-    capacityAssumed ? formatQuantity(bytes, 'bytes') : formatExactBytes(bytes);
-  const instances = tierInstances(plan, name);
-  const each = capacity / instances.length;
-  // None holds less than the mean.
-  const alike = instances.every((tier) => tier.capacity >= each);
-  return instances.length > 1 && alike
-    ? `${shown(each)} in each of ${instances.length}, ${shown(capacity)} in all`
-    : shown(capacity);
+    cap === undefined ? formatQuantity(bytes, 'bytes') : formatExactBytes(bytes);
+  const sizes = kvPlaces(plan, tier).map(({ tier: { capacity } }) => Math.min(cap ?? Infinity, capacity));
+  const all = shown(sizes.reduce((sum, bytes) => sum + bytes, 0));
+  const [each] = new Set(sizes).size === 1 ? sizes : [];
+  return each === undefined || sizes.length === 1
+    ? all
+    : `${shown(each)} in each of ${sizes.length}, ${all} in all`;
 }
 
 function kvCaps(plan: Plan, texts: ConstantTexts): readonly Constant[] {
-  return plan.kv.tiers.flatMap(({ capacity, ...tier }) => {
-    if (capacity === undefined) return [];
-    const [what, value] = [
-      `${plan.name}: KV in ${tier.name} at most`,
-      showKvCap(plan, { ...tier, capacity }),
+  return plan.kv.tiers.flatMap((tier) => {
+    const { name, medium, cap, origin } = tier;
+    if (medium === 'device') return [];
+    const [what, value] = [`${plan.name}: KV in ${name} at most`, showKvCap(plan, tier)];
+    return [
+      cap === undefined ? taken(what, value, origin, texts) : given(what, value, origin, 'tiers', texts),
     ];
-    const { capacityAssumed, origin } = tier;
-    return [capacityAssumed ? taken(what, value, origin, texts) : given(what, value, origin, 'tiers', texts)];
   });
 }
 

@@ -1,5 +1,5 @@
 /**
- * Room of the carrying tier for KV. Where stages take turns, transitions load weights from a copy of the model in host
+ * Room of tiers for KV. Where stages take turns, transitions load weights from a copy of the model in host
  * memory, one in each that the plan's devices reach; a host that has no room for one loads them from disk, and so does
  * one that would have none for the KV of a sequence beside it.
  */
@@ -11,9 +11,10 @@ import type { RuntimeGraph, WeightShard } from '../ir/runtime-graph.js';
 import type { KvReshard } from '../ir/transitions.js';
 import { bytesPerElement } from '../model/weight-types.js';
 import type { KvTier, Plan } from '../plan/plan.js';
-import { tierBeside, tierFor } from '../plan/routes.js';
+import { tierBeside } from '../plan/routes.js';
 import { keepsCopy } from '../reshard/weight-source.js';
-import { carryingTier } from './kv-edges.js';
+import { carryingTier, spillTier } from './kv-edges.js';
+import { kvRoomIn } from './kv-places.js';
 import { decodingPages, neutralPageBytes } from './kv-pools.js';
 
 /** Bytes of KV that host memory has room for beside a copy of the weights, where these can come from a disk: of the longest sequence. */
@@ -22,24 +23,16 @@ export function kvBesideCopy(plan: Plan): number {
 }
 
 /**
- * Bytes that KV may take of a host tier: of the memory of all hosts beside devices that prefill, as it is they who put
+ * Bytes that KV may take of a host tier: of the memory of the hosts beside devices that prefill, as it is they who put
  * pages out. What devices on other nodes put out when they run out of pages counts there as well.
  *
  * @param copyBytes of the copy of the weights in each host memory; 0 where there is none
  */
 export function hostKvRoom(plan: Plan, tier: KvTier, copyBytes: number): number {
-  const { topology, stages } = plan;
   const size = { modelBytes: copyBytes, kvBytes: kvBesideCopy(plan) };
-  const writing = stages.filter(({ phases }) => phases.includes('prefill'));
-  const groups = new Set(writing.flatMap(({ devices }) => devices.map((id) => topology.devices[id]!.group)));
-  const left = new Map<string, number>();
-  for (const group of groups) {
-    const host = tierFor(topology, group, tier.name);
-    if (host === undefined || left.has(host.path)) continue;
-    left.set(host.path, host.capacity - (keepsCopy(topology, group, host, size) ? copyBytes : 0));
-  }
-  const all = [...left.values()].reduce((sum, bytes) => sum + bytes, 0);
-  return Math.min(tier.capacity ?? 0, all);
+  return kvRoomIn(plan, tier, ({ tier: host, group }) =>
+    keepsCopy(plan.topology, group, host, size) ? host.capacity - copyBytes : host.capacity,
+  );
 }
 
 /** The devices beside each host of a tier, in the order of devices; nothing where it is a single one. */
@@ -58,8 +51,16 @@ export function hostsOf(
 
 /** Pages that KV may take of the host tier at most, before it is known what a copy of the weights takes; 0 without a tier. */
 export function mostHostPages(plan: Plan): number {
-  const tier = carryingTier(plan);
-  return tier === undefined ? 0 : Math.floor(hostKvRoom(plan, tier, 0) / neutralPageBytes(plan));
+  return pagesIn(plan, carryingTier(plan));
+}
+
+/** Pages that KV may take of the disk tier; 0 without one. */
+export function diskPages(plan: Plan): number {
+  return pagesIn(plan, spillTier(plan));
+}
+
+function pagesIn(plan: Plan, tier: KvTier | undefined): number {
+  return tier === undefined ? 0 : Math.floor(kvRoomIn(plan, tier) / neutralPageBytes(plan));
 }
 
 /**
@@ -86,7 +87,7 @@ export function handOverProblems(
     related: [{ ...edge.origin, label: `${from} and ${to} hold KV in different places` }],
     notes: [
       `${formatBytes(room)} = ${pages} pages of ${formatBytes(pageBytes)}`,
-      ...(room < (tier.capacity ?? 0)
+      ...(room < kvRoomIn(plan, tier)
         ? [`a copy of the weights takes ${formatBytes(copyBytes)} of host memory`]
         : []),
     ],

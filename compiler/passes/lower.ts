@@ -27,7 +27,7 @@ import { segmentLayers } from './block-weights.js';
 import { layoutKey, type SearchMemory } from './search-memory.js';
 import { dependencies } from './dependencies.js';
 import { carryingTier, flowStages, spillTier } from './kv-edges.js';
-import { copyBytesOf, handOverProblems, hostKvRoom, hostsOf } from './host-room.js';
+import { copyBytesOf, diskPages, handOverProblems, hostKvRoom, hostsOf } from './host-room.js';
 import { loadCosts } from './kv-costs.js';
 import { draftPools, neutralPageBytes } from './kv-pools.js';
 import { bindingBytes } from './largest-binding.js';
@@ -232,7 +232,7 @@ export function layOutPlan(
         diskTier: {
           name: disk.name,
           directory: disk.directory!,
-          pages: Math.floor((disk.capacity ?? 0) / pageBytes),
+          pages: diskPages(plan),
           origin: disk.origin,
         },
       }),

@@ -13,7 +13,8 @@ import type { KvPool, RuntimeDevice } from '../ir/runtime-graph.js';
 import type { Plan, Stage } from '../plan/plan.js';
 import { formatTime } from '../reshard/describe.js';
 import type { MovesEstimate } from '../reshard/estimate-moves.js';
-import { decodingPages, neutralPageBytes } from './kv-pools.js';
+import { diskPages, mostHostPages } from './host-room.js';
+import { decodingPages } from './kv-pools.js';
 
 /** How device memory turns out under one of the choices. */
 export interface MemoryLayout {
@@ -77,8 +78,7 @@ function decodeLoss(plan: Plan, stage: Stage, inTurns: MemoryLayout, together: M
     const pages = pools.find((pool) => pool.stages.includes(stage.name))?.pages ?? 0;
     return Math.min(stage.batchRequests / dp, pages / perSequence);
   };
-  const store = plan.kv.tiers.reduce((sum, tier) => sum + (tier.capacity ?? 0), 0);
-  const waiting = store / neutralPageBytes(plan) / perSequence / dp;
+  const waiting = (mostHostPages(plan) + diskPages(plan)) / perSequence / dp;
   const sequences = Math.max(waiting, batch(inTurns));
   const steps = (layout: MemoryLayout): number =>
     (sequences / batch(layout)) * (plan.model.shape.context / 2);

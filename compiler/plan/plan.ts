@@ -185,10 +185,8 @@ export interface Stage {
 export interface KvTier {
   readonly name: string;
   readonly medium: 'device' | 'host' | 'disk';
-  /** Bytes this plan may use of it, in all instances of the tier together. Absent for device memory. */
-  readonly capacity?: number;
-  /** The plan names no cap: `capacity` is all that the instances hold. */
-  readonly capacityAssumed?: boolean;
+  /** Bytes this plan may use of each instance of the tier. Absent where that is all it has, and for device memory. */
+  readonly cap?: number;
   readonly directory?: string;
   readonly origin: Origin;
 }

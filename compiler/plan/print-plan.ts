@@ -24,7 +24,7 @@ export function printPlan(plan: Plan): string {
     `  kv: pages of ${plan.kv.pageTokens} tokens, ${plan.kv.dtype}`,
     ...plan.kv.tiers.map(
       (tier) =>
-        `    tier ${tier.name} (${tier.medium})${tier.capacity === undefined ? '' : ` up to ${formatExactBytes(tier.capacity)}`}${tier.directory === undefined ? '' : ` in "${tier.directory}"`}`,
+        `    tier ${tier.name} (${tier.medium})${tier.cap === undefined ? '' : ` up to ${formatExactBytes(tier.cap)}`}${tier.directory === undefined ? '' : ` in "${tier.directory}"`}`,
     ),
     `  flow: ${['requests', ...plan.flow.stages, 'results'].join(' -> ')}`,
     ...plan.flow.rules.map((rule) => `    to ${rule.to} when ${showCondition(rule.when)}`),

@@ -20,7 +20,7 @@
 import { engineCount, type EngineModel } from '../cost/engine-model.js';
 import { countInCommon } from '../in-common.js';
 import { flowStages } from '../passes/kv-edges.js';
-import { mostHostPages } from '../passes/host-room.js';
+import { diskPages, mostHostPages } from '../passes/host-room.js';
 import { leastKv } from '../passes/kv-pools.js';
 import type { LaidOutPlan } from '../passes/lower.js';
 import { once, onceForObject } from '../once.js';
@@ -74,11 +74,21 @@ export function planBound(plan: Plan, context: BoundContext): PlanBound | undefi
 
 /** The most KV pages of a candidate's host tier: as many as it has room for without a copy of the weights. */
 export function candidateHostPages({ base, stages }: Candidate): number {
-  return hostPagesBeside(base)(stages[0]!);
+  return pagesBehind(base)(stages[0]!).host;
 }
 
-const hostPagesBeside = onceForObject((base: Plan) =>
-  once((first: Stage) => mostHostPages({ ...base, stages: [first] })),
+/** The most KV pages that the tiers behind the devices of a candidate have room for. */
+export function pagesBehindDevices({ base, stages }: Candidate): number {
+  const { host, disk } = pagesBehind(base)(stages[0]!);
+  return host + disk;
+}
+
+/** By the first stage, which prefills. */
+const pagesBehind = onceForObject((base: Plan) =>
+  once((first: Stage) => {
+    const plan = { ...base, stages: [first] };
+    return { host: mostHostPages(plan), disk: diskPages(plan) };
+  }),
 );
 
 /** The bound of a candidate, as that of its plan: the same for all that differ in the cap of KV in the host tier alone. */

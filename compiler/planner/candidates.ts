@@ -7,6 +7,7 @@ import { defaultRules } from '../check/plan/flow.js';
 import { divisors, showMesh, tpWidths } from '../check/plan/mesh.js';
 import { evenSplit, TP_DIMS } from '../check/plan/sharding.js';
 import { DEFAULT_BATCH } from '../check/plan/stages.js';
+import { carryingTier } from '../passes/kv-edges.js';
 import type { Mesh, Phase, Plan, Stage, Tier } from '../plan/plan.js';
 import { tiersFor } from '../plan/routes.js';
 
@@ -78,10 +79,10 @@ export function findCandidates(
   const meshes = meshesOver(plan, devices.length);
   const own = hostKvBytes(plan);
   const caps = own === undefined || !sizes.hostKvBytes ? [own] : sizes.hostKvBytes;
-  const host = plan.kv.tiers.find(({ medium }) => medium === 'host');
+  const host = carryingTier(plan);
   const instances = host === undefined ? 1 : tierInstances(plan, host.name).length;
   const allowed = [...new Set(caps.map((cap) => hostCap(cap ?? Infinity, own ?? Infinity, instances)))];
-  const bases = allowed.map((cap) => withHostCap(plan, cap));
+  const bases = allowed.map((cap) => withHostCap(plan, cap, instances));
   const found: Candidate[] = [];
   const make = (strategy: Strategy, ...stages: readonly Stage[]): void => {
     for (const base of bases) found.push({ strategy, base, stages });
@@ -154,9 +155,12 @@ export function candidatePlan(candidate: Candidate): Plan {
   };
 }
 
-/** Bytes of KV that the plan keeps in the host tier at most; undefined where it has none. */
-export function hostKvBytes({ kv }: Pick<Plan, 'kv'>): number | undefined {
-  return kv.tiers.find(({ medium }) => medium === 'host')?.capacity;
+/** Bytes of KV that the plan allows in the host memory beside all of its devices; undefined where it has no host tier. */
+export function hostKvBytes(plan: Plan): number | undefined {
+  const tier = carryingTier(plan);
+  if (tier === undefined) return undefined;
+  const { name, cap = Infinity } = tier;
+  return tierInstances(plan, name).reduce((sum, { capacity }) => sum + Math.min(cap, capacity), 0);
 }
 
 /** The tiers of a name that the devices of the plan use. */
@@ -170,11 +174,11 @@ function hostCap(bytes: number, own: number, instances: number): number {
   return bytes >= own ? own : Math.floor(bytes / instances) * instances;
 }
 
-function withHostCap(plan: Plan, bytes: number): Plan {
+/** @param bytes as `hostCap` has them, in all of the instances */
+function withHostCap(plan: Plan, bytes: number, instances: number): Plan {
   if (hostKvBytes(plan) === undefined || hostKvBytes(plan)! <= bytes) return plan;
-  const tiers = plan.kv.tiers.map((tier) =>
-    tier.medium === 'host' ? { ...tier, capacity: bytes, capacityAssumed: false } : tier,
-  );
+  const host = carryingTier(plan);
+  const tiers = plan.kv.tiers.map((tier) => (tier === host ? { ...tier, cap: bytes / instances } : tier));
   return { ...plan, kv: { ...plan.kv, tiers } };
 }
 

@@ -6,8 +6,12 @@
  */
 import type { CompiledCandidate } from '../../compiler/compile.js';
 import type { Plan } from '../../compiler/plan/plan.js';
-import { neutralPageBytes } from '../../compiler/passes/kv-pools.js';
-import { candidateBound, candidateHostPages, type PlanBound } from '../../compiler/planner/bound.js';
+import {
+  candidateBound,
+  candidateHostPages,
+  pagesBehindDevices,
+  type PlanBound,
+} from '../../compiler/planner/bound.js';
 import { candidatePlan, type Candidate } from '../../compiler/planner/candidates.js';
 import { leastFigures, type BoundFigures } from '../../compiler/planner/rough-bound.js';
 import { CLOSELY_BETWEEN, ROUGHLY_BETWEEN } from './estimate-margins.js';
@@ -133,12 +137,6 @@ function closely(each: Bounded, bound: PlanBound, look: Look): Bounded {
     estimated: 'closely',
     atLeast: undefined,
   };
-}
-
-/** KV pages that the tiers behind the devices have room for. */
-export function pagesBehindDevices({ base }: Candidate): number {
-  const behind = base.kv.tiers.filter(({ medium }) => medium !== 'device');
-  return behind.reduce((sum, { capacity }) => sum + (capacity ?? Infinity), 0) / neutralPageBytes(base);
 }
 
 function withBound(each: Bounded, bound: PlanBound | undefined, { demand }: Look): Bounded | undefined {

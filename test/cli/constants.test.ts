@@ -224,6 +224,14 @@ describe('the constants of a simulation', () => {
     });
     const binary = constants(text.replace('flow', 'kv { tiers: gpu -> host up to 4 GiB }, flow'));
     expect(binary.get('p: KV in host at most')!.value).toBe('4 GiB in each of 2, 8 GiB in all');
+    // Decode puts nothing out that is counted.
+    const apart =
+      'stage prefill on node[0].gpu { mesh (dp: 1) }\nstage decode on node[1].gpu { mesh (dp: 1) }';
+    const linked = text.replace(machine, machine.replace(/}$/, 'link node <-> node { bandwidth: 1 GB/s } }'));
+    const handed = linked.replace(stage, apart).replace('-> serve', '-> prefill -> decode');
+    const one = constants(handed.replace('flow', 'kv { tiers: gpu -> host up to 4 GiB -> nvme }, flow'));
+    expect(one.get('p: KV in host at most')!.value).toBe('4 GiB');
+    expect(one.get('p: KV in nvme at most')!.value).toBe('9 GB');
   });
 
   it('have a name each, with the groups that they are of', () => {

@@ -15,8 +15,8 @@ const NEW_TOKENS = 6;
 
 /** With host pages for a few sequences only, so that stages switch again and again. */
 function withLittleRoom(plan: Plan): Plan {
-  const capacity = 16 * neutralPageBytes(plan);
-  return { ...plan, kv: { ...plan.kv, tiers: plan.kv.tiers.map((tier) => ({ ...tier, capacity })) } };
+  const cap = 16 * neutralPageBytes(plan);
+  return { ...plan, kv: { ...plan.kv, tiers: plan.kv.tiers.map((tier) => ({ ...tier, cap })) } };
 }
 
 it.each(['reshard', 'hybrid', 'split'])(

@@ -200,7 +200,7 @@ function readTier(
   return { name, medium: tier.medium, ...(cap !== undefined && { cap }), origin };
 }
 
-/** The chain with the capacities of the instances that devices in `groups` reach. */
+/** The chain with the directories of the instances that devices in `groups` reach. */
 export function placeTiers(
   kv: CheckedKv,
   topology: Topology,
@@ -214,16 +214,13 @@ export function placeTiers(
     ...(host ? [{ name: host.name, medium: host.medium, origin: kv.origin }] : []),
   ];
   const tiers = uses.map((use): KvTier => {
-    const { name, medium, origin } = use;
+    const { name, medium, cap, origin } = use;
     if (medium === 'device') return { name, medium, origin };
-    const all = instances(name);
-    const capacity = all.reduce((sum, tier) => sum + Math.min(use.cap ?? Infinity, tier.capacity), 0);
-    const directory = all[0]?.directory;
+    const directory = instances(name)[0]?.directory;
     return {
       name,
       medium,
-      capacity,
-      ...(use.cap === undefined && { capacityAssumed: true }),
+      ...(cap !== undefined && { cap }),
       ...(directory !== undefined && { directory }),
       origin,
     };

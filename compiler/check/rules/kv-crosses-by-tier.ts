@@ -2,11 +2,11 @@
 import { report } from '../../diagnostics/catalogue.js';
 import type { Diagnostic } from '../../diagnostics/diagnostic.js';
 import type { Stage } from '../../plan/plan.js';
+import { kvRoomIn } from '../../passes/kv-places.js';
 import type { Rule } from './rule.js';
 
 export const kvCrossesByTier: Rule = ({ plan }) => {
-  const tier = plan.kv.tiers.find((t) => t.medium === 'host' && (t.capacity ?? 0) > 0);
-  if (tier) return [];
+  if (plan.kv.tiers.some((tier) => tier.medium === 'host' && kvRoomIn(plan, tier) > 0)) return [];
   const found: Diagnostic[] = [];
   for (const from of plan.stages)
     for (const to of plan.stages) {

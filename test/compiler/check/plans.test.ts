@@ -54,7 +54,7 @@ describe('example plans', () => {
     const [seesaw] = plansOf(read('seesaw-70b'), { decode_tp: '8' });
     expect(seesaw!.stages[1]!.mesh).toEqual({ dp: 1, pp: 1, tp: 8 });
     expect(seesaw!.params).toEqual({ decode_tp: 8 });
-    expect(seesaw!.kv.tiers[1]!.capacity).toBe(500 * 2 ** 30);
+    expect(seesaw!.kv.tiers[1]!.cap).toBe(500 * 2 ** 30);
     expect(seesaw!.flow.rules).toMatchObject([
       { to: 'decode', when: { kind: 'or', left: { kind: 'tier_full' }, right: { kind: 'requests_empty' } } },
       { to: 'prefill', when: { kind: 'tier_used', op: '<', fraction: 0.2 } },
@@ -72,7 +72,7 @@ describe('example plans', () => {
     expect(wide.topology.links.map((l) => l.scope)).toEqual(['node[*]', 'node[*]', 'node[*]', '']);
     expect(wide.stages[1]!.devices[0]).toBe(64);
     expect(wide.stages[0]!.layerSplit).toEqual([32, 32, 31, 31]);
-    expect(wide.kv.tiers[1]!.capacity).toBe(16 * 2 ** 40);
+    expect(wide.kv.tiers[1]!.cap).toBeUndefined();
   });
 });
 
@@ -347,7 +347,7 @@ describe('params', () => {
   it('have types with units', () => {
     const text = `param room: bytes = 32 GiB\nparam kind: name = f32 in [f32, f16]\n${fused('mesh (dp: 8)', 'kv { dtype: kind, tiers: gpu -> host up to room }')}`;
     const [plan] = plansOf(text, { room: '1 GiB', kind: 'f16' });
-    expect(plan!.kv.tiers[1]!.capacity).toBe(2 ** 30);
+    expect(plan!.kv.tiers[1]!.cap).toBe(2 ** 30);
     expect(plan!.kv.dtype).toBe('f16');
   });
 });

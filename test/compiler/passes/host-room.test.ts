@@ -14,10 +14,10 @@ const TURNS: readonly StageOptions[] = [
   { name: 'decode', mesh: { tp: 2 }, phases: ['decode'] },
 ];
 
-function hostBytes(stages: readonly StageOptions[], hostCapacity: number, cap = Infinity): number {
+function hostBytes(stages: readonly StageOptions[], hostCapacity: number, cap?: number): number {
   const plan = makePlan({ stages, kv: { hostCapacity } });
   const tiers = plan.kv.tiers.map((tier) =>
-    tier.medium === 'host' ? { ...tier, capacity: Math.min(cap, hostCapacity) } : tier,
+    tier.medium === 'host' && cap !== undefined ? { ...tier, cap } : tier,
   );
   const { pages, pageBytes } = compilePlan({ ...plan, kv: { ...plan.kv, tiers } }).runtime.hostTier!;
   return pages * pageBytes;

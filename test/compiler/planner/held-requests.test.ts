@@ -50,7 +50,7 @@ describe('unheldRequests', () => {
     const capped = (...tokens: readonly number[]) => {
       const hostKvBytes = tokens.map((each) => each * 1024);
       const tiers = plan.kv.tiers.map((tier) =>
-        tier.medium === 'host' ? { ...tier, capacity: Math.max(...hostKvBytes) } : tier,
+        tier.medium === 'host' ? { ...tier, cap: Math.max(...hostKvBytes) } : tier,
       );
       const sizes = { microbatchTokens: [64], batchRequests: [8], hostKvBytes };
       const found = findCandidates(

@@ -206,7 +206,7 @@ function makeTopology(
 function makeTiers(hostCapacity: number | null): KvTier[] {
   const device: KvTier = { name: 'gpu', medium: 'device', origin: originAt(61) };
   if (hostCapacity === null) return [device];
-  return [device, { name: 'host', medium: 'host', capacity: hostCapacity, origin: originAt(62) }];
+  return [device, { name: 'host', medium: 'host', origin: originAt(62) }];
 }
 
 /** Decode when the host tier is full or no request waits; prefill when it is empty. */

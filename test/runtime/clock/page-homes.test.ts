@@ -159,6 +159,23 @@ describe('plans over several nodes', () => {
     expect(sum).toBeLessThanOrEqual(kv / 2 + others);
   });
 
+  it('hold no more on a host and a disk than these may have, whatever other nodes have', () => {
+    const tiers = 'gpu -> host up to 20 MiB -> nvme up to 40 MiB';
+    const stages = APART.stages.replace('(pp: 2)', '(pp: 2), batch: 2 requests');
+    const { tierPeak, bytes } = run(
+      { ...APART, stages, tiers, between: 100, disk: 10 },
+      requests(40, 640, 100),
+    );
+    expect(bytes.kvSpilled).toBeGreaterThan(0);
+    for (const [held, cap] of [
+      [tierPeak.host, 20],
+      [tierPeak.disk, 40],
+    ] as const) {
+      expect(held).toBeLessThanOrEqual(cap * 2 ** 20);
+      expect(held).toBeGreaterThan(0.7 * cap * 2 ** 20);
+    }
+  });
+
   it('spill to the disk of the node that has the pages, so that more nodes spill in the same time', () => {
     const spilling = (nodes: number): Simulation =>
       run(

@@ -114,7 +114,7 @@ export function planOn(machine: Machine): Plan {
     read: { 1: submit },
   };
   const tiers = plan.kv.tiers.map((tier) =>
-    tier.medium === 'host' && hostKv !== undefined ? { ...tier, capacity: hostKv } : tier,
+    tier.medium === 'host' && hostKv !== undefined ? { ...tier, cap: hostKv } : tier,
   );
   return { ...plan, kv: { ...plan.kv, tiers }, topology: { ...plan.topology, devices, overhead } };
 }
