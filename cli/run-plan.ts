@@ -4,6 +4,7 @@ import type { RuntimeGraph } from '../compiler/ir/runtime-graph.js';
 import type { Plan } from '../compiler/plan/plan.js';
 import { idleEngine } from '../runtime/engine/idle-engine.js';
 import { openEngine } from '../runtime/engine/open.js';
+import { schedulerConfig } from '../runtime/engine/scheduler-config.js';
 import type { EngineStats } from '../runtime/engine/types.js';
 import { checkBatchFiles } from '../runtime/jobs/batch-files.js';
 import { batchIdentity } from '../runtime/jobs/batch-identity.js';
@@ -12,13 +13,14 @@ import { planStart, type StartMode } from '../runtime/jobs/batch-start.js';
 import { openEncoder } from '../runtime/jobs/encoder-pool.js';
 import type { BatchProgress } from '../runtime/jobs/batch-outcomes.js';
 import { NOT_BEGUN, runBatch, type BatchSummary } from '../runtime/jobs/run-batch.js';
+import { longestSequence } from '../runtime/scheduler/limits.js';
 import type { TransitionMode } from '../runtime/scheduler/types.js';
 import type { NamedFile } from '../runtime/refuse-taken.js';
 import { openTokenizer } from '../runtime/tokenizer/open-tokenizer.js';
 import type { TraceFile } from '../runtime/trace/trace-file.js';
 import { NO_TRACE, type Tracer } from '../runtime/trace/tracer.js';
 import { EXIT, type ExitCode } from './exit-codes.js';
-import { plural } from './format.js';
+import { formatCount, plural } from './format.js';
 import { createProgress } from './progress.js';
 import { openMetrics, type MetricsTarget, type OpenMetrics } from './metrics.js';
 import { renderFailure } from './render-failure.js';
@@ -85,7 +87,8 @@ export async function runPlan(options: PlanRunOptions, terminal: Terminal): Prom
   const inFile = checkBatchFiles({ ...options, reportPaths }) ?? 0;
   const total = Math.min(inFile, options.limit ?? Infinity);
   const batch = batchIdentity(options);
-  const start = await planStart(options.resultsPath, options.start, batch);
+  const room = longestSequence(schedulerConfig(graph, options.transitions ?? 'dataflow'));
+  const start = await planStart(options.resultsPath, options.start, { batch, room });
   const isFinished = start.kind === 'resume' && total > 0 && leavesNothing(start.journal, inFile, total);
   // What an earlier run left is of more use than a report of nothing.
   const { metrics: target, tracePath } = isFinished ? {} : options;
@@ -107,7 +110,14 @@ export async function runPlan(options: PlanRunOptions, terminal: Terminal): Prom
               err(terminal, `the trace ends early: ${reason}`);
             },
           });
-    const context = { total, isFinished, batch, tracer: trace ?? NO_TRACE, ...(metrics && { metrics }) };
+    const context = {
+      total,
+      isFinished,
+      batch,
+      room,
+      tracer: trace ?? NO_TRACE,
+      ...(metrics && { metrics }),
+    };
     run = await runObserved(options, context, terminal);
     const { interrupted, failure, resumed } = run.summary;
     if (!interrupted && failure === undefined) trace?.close({ peakMemory: run.stats.peakMemory, resumed });
@@ -142,13 +152,15 @@ interface RunContext {
   /** Earlier runs have answered all of them. */
   readonly isFinished: boolean;
   readonly batch: BatchIdentity;
+  /** Tokens of one sequence that the KV pools have room for. */
+  readonly room: number;
   readonly tracer: Tracer;
   readonly metrics?: OpenMetrics;
 }
 
 async function runObserved(
   options: PlanRunOptions,
-  { total, isFinished, batch, tracer, metrics }: RunContext,
+  { total, isFinished, batch, room, tracer, metrics }: RunContext,
   terminal: Terminal,
 ): Promise<Omit<PlanRun, 'lacksReport'>> {
   const { graph } = options;
@@ -185,7 +197,7 @@ async function runObserved(
     const summary = await runBatch({
       requestsPath: options.requestsPath,
       resultsPath: options.resultsPath,
-      batch,
+      ...{ batch, room },
       start: options.start,
       ...(options.limit === undefined ? {} : { limit: options.limit }),
       ordered: options.ordered ?? false,
@@ -215,15 +227,20 @@ export function exitCodeOf({ summary }: PlanRun): ExitCode {
   return summary.interrupted ? EXIT.interrupted : EXIT.ok;
 }
 
-/** Says what cut a run short and which requests got error lines. */
+/** Says what cut a run short, which requests got error lines, and how many answers are not whole. */
 export function reportOutcome(run: PlanRun, resultsPath: string, terminal: Terminal): void {
-  const { answered, failed, resumed, interrupted, resumable, failure } = run.summary;
+  const { answered, failed, cut, resumed, interrupted, resumable, failure } = run.summary;
   if (resumed > 0) err(terminal, `${plural(resumed, 'result')} of an earlier run kept`);
   if (failed > 0) err(terminal, `${plural(failed, 'request')} could not be answered; see the error lines`);
+  if (cut > 0) {
+    const share = `${formatCount(cut)} of ${plural(answered, 'answered request')}`;
+    const they = cut === 1 ? 'it is' : 'they are';
+    err(terminal, `warning: the KV pools have no room for the whole answers of ${share}: ${they} cut short`);
+  }
   if (failure !== undefined) err(terminal, renderFailure(failure, terminal.colour));
   if (failure !== undefined || interrupted) {
     const kept = plural(answered + failed, 'result');
-    const cut = interrupted ? 'interrupted' : 'stopped early';
-    err(terminal, `${cut}; ${kept} kept in ${resultsPath}${resumable ? '; go on with --resume' : ''}`);
+    const ended = interrupted ? 'interrupted' : 'stopped early';
+    err(terminal, `${ended}; ${kept} kept in ${resultsPath}${resumable ? '; go on with --resume' : ''}`);
   }
 }

@@ -2,9 +2,10 @@
  * What the answers of a batch depend on, for the header of its journal: a resumed batch must be the one that was begun.
  *
  * Counted are the model (shape, weights, tokenizer, chat template), the requests, and of the plan what can move a
- * rounding and so a token: the phases and meshes of its stages, element types, and the kernels with their parameters.
- * Not counted is what only decides speed: names, paths and layout of the plan file, devices and budgets, batch sizes,
- * page counts, tiers, switch rules, transitions. So a batch that ran out of memory can go on with a smaller batch size.
+ * rounding and so a token: the phases and meshes of its stages, element types, page size, and the kernels with their
+ * parameters. Not counted is what only decides speed: names, paths and layout of the plan file, devices and budgets,
+ * batch sizes, page counts, tiers, switch rules, transitions. So a batch that ran out of memory can go on with a smaller
+ * batch size. Where too few pages did end an answer, the journal says so of that answer (`FinishedRequest.room`).
  */
 import { createHash, type Hash } from 'node:crypto';
 import { closeSync, existsSync, fstatSync, openSync, readSync, statSync } from 'node:fs';
@@ -58,6 +59,7 @@ function planIdentity(graph: RuntimeGraph): BatchIdentity {
     'model shape': textDigest(canonical(model.shape)),
     'weight type': model.weights,
     'KV type': kv.dtype,
+    'page size': `${kv.pageTokens} tokens`,
     stages: described.join(', '),
     kernels: textDigest(canonical(kernels)),
   };
@@ -73,7 +75,8 @@ function requestsIdentity(path: string): BatchIdentity {
 
 /**
  * Fields of ops that leave the answers as they are: where the plan says so, the order of ops that do not wait for each
- * other, buffers, and how the layers of a KV pool are grouped into buffers, which follows from its page count.
+ * other, buffers, and how the layers of a KV pool are grouped into buffers, which follows from its page count. The page
+ * size has a name of its own.
  */
 const WITHOUT_EFFECT = new Set([
   'origin',
@@ -85,6 +88,7 @@ const WITHOUT_EFFECT = new Set([
   'logits',
   'layer',
   'groupLayers',
+  'pageTokens',
 ]);
 
 /** JSON with sorted fields, without those that have no effect on answers. */

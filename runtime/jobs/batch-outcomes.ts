@@ -17,6 +17,8 @@ export interface BatchProgress {
   readonly answered: number;
   /** Requests that got an error line. */
   readonly failed: number;
+  /** Of the answered: those with an answer that ended early, as the plan's KV pools had no room for more. */
+  readonly cut: number;
   /** Of the answered and failed: those that an earlier run finished. */
   readonly resumed: number;
   readonly promptTokens: number;
@@ -29,15 +31,20 @@ export interface BatchOutcomes {
   /** No more will be. */
   readAll(): void;
   /** Writes the result of a request. */
-  answer(line: RequestLine, result: object, tokens: Outcome): void;
-  /** Writes an error line; the status is that of the response it stands for. */
-  fail(line: RequestLine, error: RequestError, status?: number): void;
+  answer(line: RequestLine, result: object, outcome: Outcome): void;
+  /**
+   * Writes an error line.
+   *
+   * @param status of the response that it stands for
+   * @param room as in the journal
+   */
+  fail(line: RequestLine, error: RequestError, status?: number, room?: number): void;
   readonly progress: () => BatchProgress;
   /** How many requests failed, by the code of their error. */
   readonly errors: () => Readonly<Record<string, number>>;
 }
 
-type Outcome = Pick<FinishedRequest, 'promptTokens' | 'completionTokens'>;
+type Outcome = Pick<FinishedRequest, 'promptTokens' | 'completionTokens' | 'room'>;
 
 /** @param finished by earlier runs */
 export function createOutcomes(
@@ -50,15 +57,23 @@ export function createOutcomes(
     readAll: false,
     answered: 0,
     failed: 0,
+    cut: 0,
     resumed: finished.length,
     promptTokens: 0,
     completionTokens: 0,
   };
   const errors: Record<string, number> = {};
   const report = (): void => onProgress({ ...counts });
-  const count = ({ error, promptTokens, completionTokens }: Omit<FinishedRequest, 'end' | 'crc'>): void => {
-    if (error === undefined) counts.answered++;
-    else {
+  const count = ({
+    error,
+    promptTokens,
+    completionTokens,
+    room,
+  }: Omit<FinishedRequest, 'end' | 'crc'>): void => {
+    if (error === undefined) {
+      counts.answered++;
+      if (room !== undefined) counts.cut++;
+    } else {
       counts.failed++;
       errors[error] = (errors[error] ?? 0) + 1;
     }
@@ -83,13 +98,14 @@ export function createOutcomes(
       report();
     },
     answer: write,
-    fail(line, error, status) {
+    fail(line, error, status, room) {
       const customId = customIdOf(line.text);
       // Without a name of its own, a request is known by its line.
       const named =
         customId === null ? { ...error, message: `line ${line.number}: ${error.message}` } : error;
       const result = errorLine(lineId(line), customId, named, status);
-      write(line, result, { promptTokens: 0, completionTokens: 0, error: error.code });
+      const tokens = { promptTokens: 0, completionTokens: 0 };
+      write(line, result, { ...tokens, error: error.code, ...(room !== undefined && { room }) });
     },
     progress: () => ({ ...counts }),
     errors: () => errors,

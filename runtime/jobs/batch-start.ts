@@ -39,12 +39,15 @@ export function journalPath(resultsPath: string): string {
   return `${resultsPath}.journal`;
 }
 
+/** What results are compared with before they are gone on from. */
+export interface OwnBatch {
+  readonly batch: BatchIdentity;
+  /** Tokens of one sequence that the plan's KV pools have room for. */
+  readonly room: number;
+}
+
 /** Decides how to start; changes nothing. Rejects with the codes of the table, or FC0931 when the batch is another. */
-export async function planStart(
-  resultsPath: string,
-  mode: StartMode,
-  batch: BatchIdentity,
-): Promise<BatchStart> {
+export async function planStart(resultsPath: string, mode: StartMode, own: OwnBatch): Promise<BatchStart> {
   const results = statSync(resultsPath, { throwIfNoEntry: false });
   if (results !== undefined && !results.isFile()) {
     if (mode !== 'resume') return { kind: 'stream' };
@@ -62,7 +65,7 @@ export async function planStart(
   if (parsed.problem !== undefined) throw unusable(resultsPath, parsed.problem);
   const { journal } = parsed;
   if (mode === 'resume') {
-    refuseOtherBatch(resultsPath, journal.batch, batch);
+    refuseOtherBatch(resultsPath, journal, own);
     checkResults(resultsPath, journal.finished);
     return { kind: 'resume', journal };
   }
@@ -89,13 +92,30 @@ async function readJournal(resultsPath: string): Promise<ReturnType<typeof parse
   }
 }
 
-function refuseOtherBatch(resultsPath: string, before: BatchIdentity, now: BatchIdentity): void {
-  const differences = identityDifferences(before, now);
+function refuseOtherBatch(resultsPath: string, { batch, finished }: Journal, own: OwnBatch): void {
+  const differences = [...identityDifferences(batch, own.batch), ...roomDifferences(finished, own.room)];
   if (differences.length === 0) return;
   const named = differences.map((d) => `\n  ${d.name}: ${d.before} in the journal, ${d.now} now`).join('');
   throw new RuntimeFailure('FC0931', `${resultsPath} is of another batch than this one:${named}`, {
     subject: resultsPath,
     help: 'resume with what the batch was begun with, name another file with --out, or start again with --overwrite',
+  });
+}
+
+/** Results that end where KV pools ended are those of a plan whose pools end there, and of no other. */
+function roomDifferences(
+  finished: readonly FinishedRequest[],
+  now: number,
+): ReturnType<typeof identityDifferences> {
+  const rooms = finished.flatMap(({ room }) => (room === undefined || room === now ? [] : [room]));
+  return [...new Set(rooms)].map((room) => {
+    const count = rooms.filter((each) => each === room).length;
+    const results = `${count} ${count === 1 ? 'result' : 'results'}`;
+    return {
+      name: 'KV room of a sequence',
+      before: `${room} tokens, too few for ${results}`,
+      now: `${now} tokens`,
+    };
   });
 }
 

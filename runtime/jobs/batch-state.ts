@@ -4,6 +4,7 @@ import { RuntimeFailure } from '../failure.js';
 import type { JsonAnswers } from '../structured/json-answers.js';
 import type { TextTokenizer } from '../tokenizer/tokenizer.js';
 import { createOutcomes, lineId, type BatchProgress } from './batch-outcomes.js';
+import type { FinishedCompletion } from './completion-tracker.js';
 import type { FinishedRequest } from './journal-format.js';
 import type { PromptEncoder } from './prompt-encoder.js';
 import type { BatchRequest } from './request.js';
@@ -41,6 +42,8 @@ export interface BatchStateOptions {
   readonly model: ServedModel;
   readonly writer: ResultWriter;
   readonly resultsPath: string;
+  /** Tokens of one sequence that the plan's KV pools have room for. */
+  readonly room: number;
   /** What earlier runs finished. */
   readonly finished: readonly FinishedRequest[];
   /** Milliseconds since 1970. */
@@ -50,7 +53,7 @@ export interface BatchStateOptions {
 
 /** A batch of which nothing is read yet. */
 export function openBatchState(options: BatchStateOptions): BatchState {
-  const { engine, tokenizer, encoder, model, writer, resultsPath, now } = options;
+  const { engine, tokenizer, encoder, model, writer, resultsPath, room, now } = options;
   const outcomes = createOutcomes(writer, options.finished, options.onProgress);
   const intake = createIntake(options.finished, resultsPath);
   let answers: JsonAnswers | undefined;
@@ -101,9 +104,13 @@ export function openBatchState(options: BatchStateOptions): BatchState {
           const context = { id: lineId(line), model: model.name, created, tokenText: tokenizer.tokenText };
           const completionTokens = choices.reduce((sum, choice) => sum + choice.tokens, 0);
           const result = answerLine(request, promptTokens, choices, context);
-          outcomes.answer(line, result, { promptTokens, completionTokens });
+          const isCut = choices.some((choice) => isCutShort(choice, prepared));
+          outcomes.answer(line, result, { promptTokens, completionTokens, ...(isCut && { room }) });
         },
-        onFailure: (error) => outcomes.fail(line, { code: failureCode(error), message: error.message }, 500),
+        onFailure: (error) => {
+          const code = failureCode(error);
+          outcomes.fail(line, { code, message: error.message }, 500, code === 'FC0917' ? room : undefined);
+        },
       });
     },
     readAll: (reachedLimit) => {
@@ -113,6 +120,11 @@ export function openBatchState(options: BatchStateOptions): BatchState {
     progress: outcomes.progress,
     errors: outcomes.errors,
   };
+}
+
+/** Whether an answer has fewer tokens than it may have, and nothing of its own that ended it: the KV pools did. */
+function isCutShort({ finish, tokens }: FinishedCompletion, { maxNewTokens }: PreparedRequest): boolean {
+  return finish === 'length' && tokens < maxNewTokens;
 }
 
 function failureCode(error: Error): string {

@@ -44,12 +44,14 @@ const finishedSchema = z.object({
   promptTokens: z.int().min(0),
   completionTokens: z.int().min(0),
   error: z.string().optional(),
+  room: z.int().min(1).optional(),
 });
 
 /**
  * A request whose result is on disk. `line`: of the request file, from 1. `request`: digest of that line. `end`: offset
  * behind its line in the results file. `crc`: CRC-32 of that line, its line end included. `error`: code, when it has
- * no answer.
+ * no answer. `room`: tokens that a sequence could have, where the plan's KV pools held too few for the whole answer, or
+ * for the request at all.
  */
 export type FinishedRequest = Readonly<z.infer<typeof finishedSchema>>;
 

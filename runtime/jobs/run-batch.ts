@@ -31,6 +31,8 @@ export interface BatchJob {
   readonly engine: Engine;
   readonly tokenizer: TextTokenizer;
   readonly model: ServedModel;
+  /** Tokens of one sequence that the plan's KV pools have room for; default: the context of the model. */
+  readonly room?: number;
   readonly signal?: AbortSignal;
   /** Called after every line read and every result that is on disk. */
   readonly onProgress?: (progress: BatchProgress) => void;
@@ -64,6 +66,7 @@ export const NOT_BEGUN: BatchSummary = {
   readAll: false,
   answered: 0,
   failed: 0,
+  cut: 0,
   resumed: 0,
   promptTokens: 0,
   completionTokens: 0,
@@ -123,13 +126,14 @@ async function runLocked(
   signal: AbortSignal,
   stop: AbortController,
 ): Promise<BatchSummary> {
-  const { batch = {} } = job;
-  const start = await planStart(job.resultsPath, job.start ?? 'new', batch);
+  const { batch = {}, room = job.model.context } = job;
+  const start = await planStart(job.resultsPath, job.start ?? 'new', { batch, room });
   const writer = await openResultWriter(job.resultsPath, start, batch, () => stop.abort());
   const state = openBatchState({
     ...job,
     encoder: job.encoder ?? localEncoder(job.tokenizer),
     writer,
+    room,
     finished: start.kind === 'resume' ? start.journal.finished : [],
     now: job.now ?? Date.now,
     onProgress: job.onProgress ?? (() => undefined),

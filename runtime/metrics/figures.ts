@@ -75,6 +75,12 @@ export const COUNTERS: readonly Figure[] = [
       { labels: { outcome: 'failed' }, value: progress?.failed ?? 0 },
     ],
   },
+  {
+    name: 'fulcrum_answers_cut_total',
+    help: 'Answered requests among them whose answers ended early, as the KV pools had no room for more.',
+    labels: [],
+    read: ({ progress }) => [{ value: progress?.cut ?? 0 }],
+  },
   ofStats('fulcrum_transitions_total', 'Changes of stage on shared devices.', (stats) => stats.transitions),
   ofStats(
     'fulcrum_transition_seconds_total',

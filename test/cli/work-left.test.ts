@@ -9,6 +9,7 @@ function half(change: Partial<WorkSoFar['progress']> = {}): WorkSoFar {
       readAll: true,
       answered: 50,
       failed: 0,
+      cut: 0,
       resumed: 0,
       promptTokens: 500,
       completionTokens: 200,

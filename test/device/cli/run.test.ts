@@ -102,6 +102,41 @@ describe('fulcrum run', () => {
     );
   });
 
+  it('warns of answers that a KV pool cuts short, counts them, and goes on with as much room alone', () => {
+    const plan = (memory: string): string => {
+      const path = join(folder, `room-${memory}.plan`);
+      const model = `model clerk { source: "${resolve('plans/models/clerk')}", weights: f32 }`;
+      const text = `device small { memory: ${memory} MiB, bandwidth: 20 GB/s, compute: { f32: 40 GFLOPS } }
+topology tiny { gpu[1]: small }
+${model}
+plan one for clerk on tiny {
+  memory_use: 100%
+  stage serve: prefill + decode on gpu { mesh (tp: 1), batch: 4 requests, microbatch: 64 tokens }
+  flow requests -> serve -> results
+}
+`;
+      writeFileSync(path, text);
+      return path;
+    };
+    const results = join(folder, 'room.out.jsonl');
+    const files = ['--requests', requestsFile('room.jsonl', 4), '--out', results, '--json'];
+    const run = fulcrum('run', plan('5.8'), ...files);
+    expect(run.status).toBe(0);
+    expect(JSON.parse(run.stdout)).toMatchObject({
+      requests: { answered: 2, cut: 1, failed: 2, errors: { FC0917: 2 } },
+    });
+    expect(readFileSync(results, 'utf8').match(/"finish_reason":"length"/g)).toHaveLength(1);
+    expect(run.stderr).toContain(
+      'warning: the KV pools have no room for the whole answers of 1 of 2 answered requests: it is cut short',
+    );
+    const roomier = fulcrum('run', plan('64'), ...files, '--resume');
+    expect(roomier.stderr).toMatch(/FC0931[^]*KV room of a sequence: \d+ tokens, too few for 3 results/);
+    expect(roomier.status).toBe(3);
+    const whole = fulcrum('run', plan('64'), ...files, '--overwrite');
+    expect(JSON.parse(whole.stdout)).toMatchObject({ requests: { answered: 4, cut: 0 } });
+    expect(whole.stderr).not.toContain('warning');
+  });
+
   it('holds the plan to what was measured, and check does with the trace', () => {
     const plan = (transitions: number): string => {
       const path = join(folder, `expects-${transitions}.plan`);

@@ -69,6 +69,10 @@ describe('the identity of a batch', () => {
     expect(changedBy('reshard', (text) => text, 'pipeline')).toEqual(['stages', 'kernels']);
   });
 
+  it('names another page size by its name, and by that alone', () => {
+    expect(changedBy('reshard', (text) => text.replace('page: 16', 'page: 8'))).toEqual(['page size']);
+  });
+
   it('counts the files of the model and the requests, each by its name', () => {
     const graph = graphOf(source, 'single');
     const identity = (modelDirectory?: string, path = requests) =>

@@ -12,6 +12,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import type { EngineRequest } from '../../../runtime/engine/types.js';
+import { RuntimeFailure } from '../../../runtime/failure.js';
 import { encodeRecord, parseJournal, type Journal } from '../../../runtime/jobs/journal-format.js';
 import { runBatch, type BatchJob } from '../../../runtime/jobs/run-batch.js';
 import { loadTokenizer } from '../../../runtime/tokenizer/tokenizer.js';
@@ -174,6 +175,36 @@ describe('resuming', () => {
       ) as unknown,
     });
     expect(readFileSync(path)).toEqual(before);
+  });
+
+  it('keeps answers that the KV pools cut short for plans with as much room, and for no others', async () => {
+    const path = newPath();
+    const tight = fakeEngine((request) =>
+      request.promptIds.length > 9
+        ? new RuntimeFailure('FC0917', 'no room')
+        : echo(request).slice(0, Math.max(1, 9 - request.promptIds.length)),
+    );
+    // Prompts have two tokens to ten, and answers as many: three are whole, five are cut, and one has no room at all.
+    const first = await runBatch(job(path, { engine: tight, room: 9, limit: 9 }));
+    expect(first).toMatchObject({ answered: 8, failed: 1, cut: 5, errors: { FC0917: 1 } });
+    const before = readFileSync(path);
+    await expect(runBatch(job(path, { start: 'resume', room: 40 }))).rejects.toMatchObject({
+      code: 'FC0931',
+      message: expect.stringMatching(
+        /KV room of a sequence: 9 tokens, too few for 6 results in the journal, 40 tokens now$/,
+      ) as unknown,
+    });
+    expect(readFileSync(path)).toEqual(before);
+    const rest = await runBatch(job(path, { start: 'resume', room: 9 }));
+    expect(rest).toMatchObject({ read: 12, answered: 8, failed: 4, cut: 5, resumed: 9 });
+  });
+
+  it('goes on with more room or less where whole answers alone are finished', async () => {
+    const path = newPath();
+    await runBatch(job(path, { room: 100, limit: 4 }));
+    await runBatch(job(path, { room: 200, start: 'resume', limit: 6 }));
+    expect(await runBatch(job(path, { room: 60, start: 'resume' }))).toMatchObject({ resumed: 6, cut: 0 });
+    expect(resultsOf(path)).toEqual(expected);
   });
 
   it('refuses a request line that is not the one that was answered, and one that is gone', async () => {

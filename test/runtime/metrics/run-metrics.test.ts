@@ -83,7 +83,7 @@ describe('metrics of a run', () => {
       peakMemory: { 'gpu[0]': 99 },
     };
     metrics.progress({
-      ...{ read: 9, readAll: true, answered: 4, failed: 1, resumed: 2 },
+      ...{ read: 9, readAll: true, answered: 4, failed: 1, cut: 3, resumed: 2 },
       ...{ promptTokens: 0, completionTokens: 0 },
     });
     // Read twice: what repeats totals must not add them up.
@@ -103,6 +103,7 @@ describe('metrics of a run', () => {
     expect(value('fulcrum_kv_pages_used', { pool: 'b 0' })).toBe(25);
     expect(value('fulcrum_peak_memory_bytes', { device: 'gpu[0]' })).toBe(99);
     expect(value('fulcrum_results_total', { outcome: 'answered' })).toBe(4);
+    expect(value('fulcrum_answers_cut_total')).toBe(3);
   });
 
   it('count tokens in steps of 1, 2 and 5', () => {
