@@ -6,7 +6,6 @@ import type { Diagnostic } from '../compiler/diagnostics/diagnostic.js';
 import { showExpectation } from '../compiler/plan/print-plan.js';
 import type { Workload } from '../compiler/plan/workload.js';
 import { requestsFile } from '../runtime/clock/lengths-file.js';
-import type { EngineStats } from '../runtime/engine/types.js';
 import { judgeObserved, type Verdict } from '../runtime/expectations/judge-observed.js';
 import { observeTrace, type Observed } from '../runtime/expectations/observed.js';
 import { checkSimulated, workloadsExpected } from '../runtime/expectations/simulate-expectations.js';
@@ -14,6 +13,7 @@ import { RuntimeFailure } from '../runtime/failure.js';
 import type { TraceOrProblem } from '../runtime/trace/read-trace.js';
 import { formatTable, indent } from './format.js';
 import { isError, reportDiagnostics, type CheckedFile } from './load-plan.js';
+import type { PlanRun } from './run-plan.js';
 import { err, type Terminal } from './terminal.js';
 import { requestsOf } from './workloads.js';
 
@@ -82,14 +82,16 @@ export function judgeTrace(
 }
 
 /** What the figures of a run tell where it left no trace. */
-export function observedStats(
-  { transitions, peakMemory }: Pick<EngineStats, 'transitions' | 'peakMemory'>,
-  seconds: number | undefined,
-): Observed {
+export function observedRun({
+  stats,
+  seconds,
+  summary,
+}: Pick<PlanRun, 'stats' | 'seconds' | 'summary'>): Observed {
   return {
-    transitions: { count: transitions },
-    peaks: peakMemory,
-    ...(seconds !== undefined && { seconds }),
+    isRest: summary.resumed > 0,
+    transitions: { count: stats.transitions },
+    peaks: stats.peakMemory,
+    seconds,
   };
 }
 

@@ -5,7 +5,7 @@ import type { TransitionMode } from '../runtime/scheduler/types.js';
 import { readTraceFile } from '../runtime/trace/read-trace.js';
 import { interruptible, type CommandContext } from './command.js';
 import { EXIT, type ExitCode } from './exit-codes.js';
-import { judgeRun, judgeTrace, observedStats, reportVerdicts } from './expectations.js';
+import { judgeRun, judgeTrace, observedRun, reportVerdicts } from './expectations.js';
 import { formatTable } from './format.js';
 import { loadGraph } from './load-graph.js';
 import { filesRead, type LoadedPlan } from './load-plan.js';
@@ -89,20 +89,19 @@ export async function runRequests(
 
 /** Verdicts on what the plan expects of a run; none where the run was cut short, or had nothing to do. */
 function judgeFinished(
-  { summary, stats, seconds, isIdle, lacksReport }: PlanRun,
+  run: PlanRun,
   { plan, compiled }: LoadedPlan,
   { requests, trace }: RunOptions,
 ): readonly Verdict[] {
-  const { interrupted, failure, resumed } = summary;
+  const { isIdle, lacksReport } = run;
+  const { interrupted, failure } = run.summary;
   if (isIdle || interrupted || failure !== undefined || (plan.expectations ?? []).length === 0) return [];
   const both = { plan, result: compiled };
   const traced =
     trace === undefined || lacksReport
       ? undefined
       : judgeTrace(trace, readTraceFile(trace), [both], plan.name);
-  return traced?.kind === 'judged'
-    ? traced.verdicts
-    : judgeRun(both, observedStats(stats, resumed > 0 ? undefined : seconds), resolve(requests));
+  return traced?.kind === 'judged' ? traced.verdicts : judgeRun(both, observedRun(run), resolve(requests));
 }
 
 function metricsTarget({ metrics: path, metricsPort: port, metricsHost: host }: RunOptions) {

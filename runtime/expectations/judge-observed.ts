@@ -50,6 +50,8 @@ export function judgeObserved(
     const { workload } = expectation;
     if (workload !== undefined && !isOf(workload))
       return { kind: 'unknown', expectation, why: `it was no run of workload ${workload.name}` };
+    if (observed.isRest && (workload !== undefined || isOfWholeRun(expectation)))
+      return { kind: 'unknown', expectation, why: 'an earlier run had done a part of it' };
     const value = observedFigure(expectation, compiled, observed);
     if (typeof value === 'string') return { kind: 'unknown', expectation, why: value };
     const figure = showFigure(expectation, value);
@@ -58,6 +60,11 @@ export function judgeObserved(
       ? { kind: 'kept', expectation, figure }
       : { kind: 'broken', expectation, figure, diagnostic };
   });
+}
+
+/** Whether a measure adds up what a run does from its beginning to its end. */
+export function isOfWholeRun({ measure, per }: Pick<Bound, 'measure' | 'per'>): boolean {
+  return measure === 'transitions' || measure === 'time' || (measure === 'bytes' && per === undefined);
 }
 
 /** The figure of a measure, or why it is not known. */

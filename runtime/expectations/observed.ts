@@ -38,6 +38,8 @@ export interface ObservedExchange {
 
 /** Figures of a run; those that are absent are not known of it. */
 export interface Observed {
+  /** It went on where an earlier run had stopped: figures are those of the rest alone. */
+  readonly isRest?: boolean;
   readonly transitions: { readonly count: number; readonly all?: readonly ObservedTransition[] };
   /** From the first request to the last result. */
   readonly seconds?: number;
@@ -54,10 +56,10 @@ export function observeTrace(graph: RuntimeGraph, { slices, figures }: ReadTrace
   const steps = observeSteps(graph, slices);
   if (typeof steps === 'string') return steps;
   const { transitions, seconds, pageOuts } = observeMoves(graph, slices);
-  const resumed = Number(figures?.['resumed'] ?? 0) > 0;
   return {
+    isRest: Number(figures?.['resumed'] ?? 0) > 0,
     transitions,
-    ...(seconds !== undefined && !resumed && { seconds }),
+    ...(seconds !== undefined && { seconds }),
     ...(isPeaks(figures?.['peakMemory']) && { peaks: figures['peakMemory'] }),
     pageOuts,
     steps,

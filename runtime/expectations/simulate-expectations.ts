@@ -13,7 +13,7 @@ import { newTokensWithin, rejection } from '../scheduler/limits.js';
 import type { SchedulerConfig } from '../scheduler/types.js';
 import { createTimeline, type TimedSlice } from '../clock/timeline.js';
 import type { TraceLane } from '../trace/tracer.js';
-import { judgeObserved, type Compiled } from './judge-observed.js';
+import { isOfWholeRun, judgeObserved, type Compiled } from './judge-observed.js';
 import { observeMoves } from './observed.js';
 
 /** The workloads under which the plan has to be simulated: those it names, and all of its file where it names none. */
@@ -28,9 +28,7 @@ export function workloadsExpected(
 }
 
 function isOfRun(expectation: NonNullable<Compiled['plan']['expectations']>[number]): expectation is Bound {
-  if (expectation.kind !== 'bound') return false;
-  const { measure, per } = expectation;
-  return measure === 'transitions' || measure === 'time' || (measure === 'bytes' && per === undefined);
+  return expectation.kind === 'bound' && isOfWholeRun(expectation);
 }
 
 /** Workloads are told apart by where they are declared: imports may rename them. */

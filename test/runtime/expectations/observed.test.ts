@@ -24,12 +24,23 @@ afterAll(() => rmSync(folder, { recursive: true }));
 const REQUESTS = Array.from({ length: 12 }, (_, i) => ({ promptTokens: 20 + i, outputTokens: 6 }));
 const EDGE = { from: 'prefill', to: 'decode' };
 
+const DRAWN: Workload = {
+  name: 'w',
+  requests: {
+    kind: 'drawn',
+    count: 1,
+    prompt: { kind: 'fixed', tokens: 1 },
+    output: { kind: 'fixed', tokens: 1 },
+  },
+  origin: originAt(),
+};
+
 function expectation(rest: Partial<Bound> & Pick<Bound, 'measure'>): Bound {
   return { kind: 'bound', op: '<=', limit: 0, origin: originAt(), ...rest };
 }
 
-/** Simulates the plan into a trace file and reads that back. */
-function traced(plan: Plan, figures = true) {
+/** Simulates the plan into a trace file and reads that back: as a run that went on behind so many requests of others. */
+function traced(plan: Plan, figures = true, resumed = 0) {
   const result = compilePlan(plan);
   const timeline = createTimeline();
   const simulation = simulate(result.runtime, plan, REQUESTS, { timeline });
@@ -43,7 +54,7 @@ function traced(plan: Plan, figures = true) {
   });
   replay(timeline, file, (seconds) => (milliseconds = 1000 * seconds));
   const peakMemory = Object.fromEntries(simulation.devices.map(({ device, peak }) => [device, peak.total]));
-  file.close(figures ? { peakMemory, resumed: 0 } : undefined);
+  file.close(figures ? { peakMemory, resumed } : undefined);
   const read = readTraceFile(path);
   if (read.kind !== 'trace') throw new Error(read.why);
   return { plan, result, simulation, trace: read.trace, observed: observeTrace(result.runtime, read.trace) };
@@ -169,24 +180,33 @@ describe('what a trace tells', () => {
     expect(notesAt(2 ** 20)[1]).toMatch(/^gpu\[\d\]: 1048576 B beyond the \d+ B of its peak/);
   });
 
+  it('withholds what only a whole run tells where an earlier run had done a part', () => {
+    const asked = [
+      expectation({ measure: 'transitions', op: '>=' }),
+      expectation({ measure: 'time' }),
+      expectation({ measure: 'bytes', edge: EDGE }),
+      expectation({ measure: 'collectives', stage: 'decode', workload: DRAWN }),
+      expectation({ measure: 'bytes', edge: EDGE, per: 'token' }),
+      expectation({ measure: 'peak', stage: 'decode' }),
+      expectation({ measure: 'collectives', stage: 'decode' }),
+    ];
+    const judged = (resumed: number) => {
+      const run = traced(makePlan(RESHARDED), true, resumed);
+      return verdicts(run, run.observed, asked).map((each) => (each.kind === 'unknown' ? each.why : 'told'));
+    };
+    expect(judged(0)).toEqual(asked.map(() => 'told'));
+    const withheld = 'an earlier run had done a part of it';
+    expect(judged(3)).toEqual([...Array.from({ length: 4 }, () => withheld), 'told', 'told', 'told']);
+  });
+
   it('says what it cannot tell', () => {
     const run = traced(makePlan({ ...RESHARDED, name: 'cut' }), false);
-    const workload: Workload = {
-      name: 'w',
-      requests: {
-        kind: 'drawn',
-        count: 1,
-        prompt: { kind: 'fixed', tokens: 1 },
-        output: { kind: 'fixed', tokens: 1 },
-      },
-      origin: originAt(),
-    };
     const compiled = {
       plan: {
         ...run.plan,
         expectations: [
           expectation({ measure: 'peak', stage: 'decode' }),
-          expectation({ measure: 'transitions', workload }),
+          expectation({ measure: 'transitions', workload: DRAWN }),
         ],
       },
       ...run.result,
