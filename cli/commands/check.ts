@@ -117,15 +117,18 @@ function checkOne(file: string, options: CheckOptions, terminal: Terminal) {
   if (differ !== undefined)
     err(terminal, `params are not as in the run of ${options.trace}: ${differ.here}, there ${differ.run}`);
   const compiled = compileChecked(checked, checked.path, { everyValue: true });
-  const trace = read && judgeTrace(options.trace!, read, compiled.compiled, options.plan);
+  const sound = compiled.compiled.filter(({ result }) => result.runtime.stages.length > 0);
+  const judged = read && judgeTrace(options.trace!, read, sound, options.plan);
+  // Where the plan has errors, they are what is to be told.
+  const trace = judged?.kind === 'usage' && compiled.diagnostics.some(isError) ? undefined : judged;
   const observed =
     trace?.kind === 'judged'
       ? brokenBy(trace.verdicts)
       : simulateExpectations(compiled.compiled, checked.workloads, terminal);
   const found = [...unreadableWorkloads(checked.workloads, shownPath), ...observed];
   const { diagnostics, allowed } = withSimulated(checked, checked.path, compiled, found);
-  const reports = compiled.compiled
-    .filter(({ result }) => result.runtime.stages.length > 0)
-    .map(({ plan, result }) => planReport(result.runtime, result.transitions, plan.topology));
+  const reports = sound.map(({ plan, result }) =>
+    planReport(result.runtime, result.transitions, plan.topology),
+  );
   return { file, checked, reports, diagnostics, allowed, trace, render: checked.render };
 }

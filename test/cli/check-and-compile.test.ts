@@ -129,6 +129,14 @@ plan turns for tiny on workstation {
     expect(run.status).toBe(0);
   });
 
+  it('says of a plan with errors what they are, and nothing of its run', async () => {
+    const misplaced = planFile('turns.plan', plan('transitions <= 4 GB'));
+    const run = await runInProcess('check', misplaced, '--trace', trace);
+    expect(run.status).toBe(1);
+    expect(run.err).toContain('error[FC0305]');
+    expect(run.err).not.toContain('is a run of plan');
+  });
+
   it('refuses what is no trace of the plan', async () => {
     const other = planFile('other.plan', good('tp: 4'));
     const named = await runInProcess('check', other, '--trace', trace);
