@@ -86,8 +86,10 @@ export function observedRun({
   stats,
   seconds,
   summary,
-}: Pick<PlanRun, 'stats' | 'seconds' | 'summary'>): Observed {
+  limited,
+}: Pick<PlanRun, 'stats' | 'seconds' | 'summary' | 'limited'>): Observed {
   return {
+    ...(limited !== undefined && { limited }),
     isRest: summary.resumed > 0,
     transitions: { count: stats.transitions },
     peaks: stats.peakMemory,

@@ -35,6 +35,8 @@ export interface PlanRun {
   readonly stats: EngineStats;
   /** From the first request submitted to the last result written. */
   readonly seconds: number;
+  /** Requests of the file that were to be taken at most, where there are more. */
+  readonly limited?: number;
   /** Earlier runs had left nothing to do: there is neither a trace of this one nor a figure. */
   readonly isIdle: boolean;
   /** Its trace or its metrics could not be written to their end, which has been said. */
@@ -84,7 +86,9 @@ export async function runPlan(options: PlanRunOptions, terminal: Terminal): Prom
   const { graph } = options;
   // What can be wrong with files is found before a device is opened. Requests of a stream are counted as they come.
   const reportPaths = [options.tracePath, options.metrics?.path].filter((path) => path !== undefined);
-  const inFile = checkBatchFiles({ ...options, reportPaths }) ?? 0;
+  const counted = checkBatchFiles({ ...options, reportPaths });
+  const inFile = counted ?? 0;
+  const limited = limitedTo(options.limit, counted);
   const total = Math.min(inFile, options.limit ?? Infinity);
   const batch = batchIdentity(options);
   const room = longestSequence(schedulerConfig(graph, options.transitions ?? 'dataflow'));
@@ -97,7 +101,7 @@ export async function runPlan(options: PlanRunOptions, terminal: Terminal): Prom
   const metrics = target && (await openMetrics(target, graph, terminal));
   let trace: TraceFile | undefined;
   let lacksReport = false;
-  let run: Omit<PlanRun, 'lacksReport'>;
+  let run: Omit<PlanRun, 'lacksReport' | 'limited'>;
   try {
     trace =
       tracePath === undefined
@@ -120,12 +124,18 @@ export async function runPlan(options: PlanRunOptions, terminal: Terminal): Prom
     };
     run = await runObserved(options, context, terminal);
     const { interrupted, failure, resumed } = run.summary;
-    if (!interrupted && failure === undefined) trace?.close({ peakMemory: run.stats.peakMemory, resumed });
+    const figures = { peakMemory: run.stats.peakMemory, resumed, ...limited };
+    if (!interrupted && failure === undefined) trace?.close(figures);
   } finally {
     trace?.close();
     if ((await metrics?.close()) === false) lacksReport = true;
   }
-  return { ...run, lacksReport };
+  return { ...run, ...limited, lacksReport };
+}
+
+/** The limit, where a file has more requests. Of a stream nobody knows how many would have come. */
+function limitedTo(limit: number | undefined, inFile: number | undefined): Pick<PlanRun, 'limited'> {
+  return limit === undefined || limit >= (inFile ?? Infinity) ? {} : { limited: limit };
 }
 
 /** Whether the first `total` of the requests of a file are finished; where lines are blank, only if all are. */
@@ -162,7 +172,7 @@ async function runObserved(
   options: PlanRunOptions,
   { total, isFinished, batch, room, tracer, metrics }: RunContext,
   terminal: Terminal,
-): Promise<Omit<PlanRun, 'lacksReport'>> {
+): Promise<Omit<PlanRun, 'lacksReport' | 'limited'>> {
   const { graph } = options;
   const tokenizer = openTokenizer(graph.model, options.modelDirectory);
   const progress = await createProgress(terminal, 'requests');

@@ -50,6 +50,10 @@ export function judgeObserved(
     const { workload } = expectation;
     if (workload !== undefined && !isOf(workload))
       return { kind: 'unknown', expectation, why: `it was no run of workload ${workload.name}` };
+    if (workload !== undefined && observed.limited !== undefined) {
+      const why = `it was a run of ${observed.limited} of the requests of workload ${workload.name}`;
+      return { kind: 'unknown', expectation, why };
+    }
     if (observed.isRest && (workload !== undefined || isOfWholeRun(expectation)))
       return { kind: 'unknown', expectation, why: 'an earlier run had done a part of it' };
     const value = observedFigure(expectation, compiled, observed);

@@ -40,6 +40,8 @@ export interface ObservedExchange {
 export interface Observed {
   /** It went on where an earlier run had stopped: figures are those of the rest alone. */
   readonly isRest?: boolean;
+  /** It took this many requests of its file at most, and there are more. */
+  readonly limited?: number;
   readonly transitions: { readonly count: number; readonly all?: readonly ObservedTransition[] };
   /** From the first request to the last result. */
   readonly seconds?: number;
@@ -56,7 +58,9 @@ export function observeTrace(graph: RuntimeGraph, { slices, figures }: ReadTrace
   const steps = observeSteps(graph, slices);
   if (typeof steps === 'string') return steps;
   const { transitions, seconds, pageOuts } = observeMoves(graph, slices);
+  const limited = figures?.['limited'];
   return {
+    ...(typeof limited === 'number' && { limited }),
     isRest: Number(figures?.['resumed'] ?? 0) > 0,
     transitions,
     ...(seconds !== undefined && { seconds }),

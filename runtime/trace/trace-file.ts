@@ -27,6 +27,8 @@ export interface TraceFigures {
   readonly peakMemory: Readonly<Record<string, number>>;
   /** Requests that an earlier run had finished. */
   readonly resumed: number;
+  /** Requests of the file that were to be taken at most, where there are more. */
+  readonly limited?: number;
 }
 
 /** What a trace file is written with. */

@@ -166,6 +166,24 @@ plan held from reshard { expect { transitions <= ${transitions}, peak(decode, gp
     expect(checked.stderr).toContain('transitions is 1 in the run, expected <= 0');
   });
 
+  it('holds a run of some of a file to nothing that is said for a workload of all of it', () => {
+    const path = join(folder, 'expects-all.plan');
+    const requests = requestsFile('all.jsonl', 3);
+    const text = `import { reshard } from "${resolve(PLAN)}"
+workload all { requests: "all.jsonl" }
+plan held from reshard { expect { transitions == 9 for all } }
+`;
+    writeFileSync(path, text);
+    const [results, trace] = [join(folder, 'all.out.jsonl'), join(folder, 'all.json')];
+    const run = (...more: string[]) =>
+      fulcrum('run', path, '--requests', requests, '--out', results, ...more).stderr;
+    const limited = 'not known: it was a run of 2 of the requests of workload all';
+    expect(run('--limit', '2', '--trace', trace)).toContain(limited);
+    expect(fulcrum('check', path, '--trace', trace).stdout).toContain(limited);
+    expect(run('--resume')).toContain('not known: an earlier run had done a part of it');
+    expect(run('--limit', '3')).toContain('transitions is 1 in the run, expected == 9');
+  });
+
   it('writes metrics, and a trace with places of the plan; refuses a trace it cannot write', () => {
     const trace = join(folder, 'trace.json');
     const metrics = join(folder, 'metrics.prom');

@@ -15,7 +15,7 @@ import { judgeObserved, type Verdict } from '../../../runtime/expectations/judge
 import { observeTrace, type Observed } from '../../../runtime/expectations/observed.js';
 import { checkSimulated, workloadsExpected } from '../../../runtime/expectations/simulate-expectations.js';
 import { readTraceFile } from '../../../runtime/trace/read-trace.js';
-import { openTraceFile } from '../../../runtime/trace/trace-file.js';
+import { openTraceFile, type TraceFigures } from '../../../runtime/trace/trace-file.js';
 import { makePlan as planOf, originAt, type PlanOptions } from '../../compiler/support/make-plan.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'fulcrum-expect-'));
@@ -39,8 +39,8 @@ function expectation(rest: Partial<Bound> & Pick<Bound, 'measure'>): Bound {
   return { kind: 'bound', op: '<=', limit: 0, origin: originAt(), ...rest };
 }
 
-/** Simulates the plan into a trace file and reads that back: as a run that went on behind so many requests of others. */
-function traced(plan: Plan, figures = true, resumed = 0) {
+/** Simulates the plan into a trace file and reads that back. */
+function traced(plan: Plan, figures: Partial<TraceFigures> | false = {}) {
   const result = compilePlan(plan);
   const timeline = createTimeline();
   const simulation = simulate(result.runtime, plan, REQUESTS, { timeline });
@@ -54,7 +54,7 @@ function traced(plan: Plan, figures = true, resumed = 0) {
   });
   replay(timeline, file, (seconds) => (milliseconds = 1000 * seconds));
   const peakMemory = Object.fromEntries(simulation.devices.map(({ device, peak }) => [device, peak.total]));
-  file.close(figures ? { peakMemory, resumed } : undefined);
+  file.close(figures ? { peakMemory, resumed: 0, ...figures } : undefined);
   const read = readTraceFile(path);
   if (read.kind !== 'trace') throw new Error(read.why);
   return { plan, result, simulation, trace: read.trace, observed: observeTrace(result.runtime, read.trace) };
@@ -191,12 +191,30 @@ describe('what a trace tells', () => {
       expectation({ measure: 'collectives', stage: 'decode' }),
     ];
     const judged = (resumed: number) => {
-      const run = traced(makePlan(RESHARDED), true, resumed);
+      const run = traced(makePlan(RESHARDED), { resumed });
       return verdicts(run, run.observed, asked).map((each) => (each.kind === 'unknown' ? each.why : 'told'));
     };
     expect(judged(0)).toEqual(asked.map(() => 'told'));
     const withheld = 'an earlier run had done a part of it';
     expect(judged(3)).toEqual([...Array.from({ length: 4 }, () => withheld), 'told', 'told', 'told']);
+  });
+
+  it('holds no run of a part of its file against what is said for the workload', () => {
+    const run = traced(makePlan(RESHARDED), { limited: 10 });
+    const asked = [
+      expectation({ measure: 'transitions', workload: DRAWN }),
+      expectation({ measure: 'collectives', stage: 'decode', workload: DRAWN }),
+      expectation({ measure: 'transitions' }),
+      expectation({ measure: 'bytes', edge: EDGE }),
+    ];
+    const why = 'it was a run of 10 of the requests of workload w';
+    const found = verdicts(run, run.observed, asked);
+    expect(found.map((each) => (each.kind === 'unknown' ? each.why : 'told'))).toEqual([
+      why,
+      why,
+      'told',
+      'told',
+    ]);
   });
 
   it('says what it cannot tell', () => {
