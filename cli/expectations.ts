@@ -92,7 +92,7 @@ export function observedRun({
     ...(limited !== undefined && { limited }),
     isRest: summary.resumed > 0,
     transitions: { count: stats.transitions },
-    peaks: stats.peakMemory,
+    peaks: stats.plannedPeak,
     seconds,
   };
 }

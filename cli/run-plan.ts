@@ -124,7 +124,8 @@ export async function runPlan(options: PlanRunOptions, terminal: Terminal): Prom
     };
     run = await runObserved(options, context, terminal);
     const { interrupted, failure, resumed } = run.summary;
-    const figures = { peakMemory: run.stats.peakMemory, resumed, ...limited };
+    const { peakMemory, plannedPeak } = run.stats;
+    const figures = { peakMemory, plannedPeak, resumed, ...limited };
     if (!interrupted && failure === undefined) trace?.close(figures);
   } finally {
     trace?.close();

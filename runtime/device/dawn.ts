@@ -30,6 +30,7 @@ export interface OpenOptions {
 
 interface DawnBuffer extends DeviceBuffer {
   readonly gpu: GPUBuffer;
+  readonly isSpare: boolean;
 }
 interface DawnBound extends BoundKernel {
   readonly kernel: DawnKernel;
@@ -96,7 +97,8 @@ function deviceLimits(device: GPUDevice, info: GPUAdapterInfo): DeviceLimits {
 }
 
 function wrapDevice(device: GPUDevice, label: string, limits: DeviceLimits, software: boolean): Device {
-  const memory = { live: 0, peak: 0 };
+  const memory = { live: 0, peak: 0, plannedPeak: 0 };
+  let spare = 0;
   const kernels = new Map<string, Promise<DawnKernel>>();
   const pipelines = new Map<string, Promise<Pipeline>>();
   const staging = createStagingPool(device);
@@ -106,6 +108,7 @@ function wrapDevice(device: GPUDevice, label: string, limits: DeviceLimits, soft
   const grow = (bytes: number): void => {
     memory.live += bytes;
     memory.peak = Math.max(memory.peak, memory.live);
+    memory.plannedPeak = Math.max(memory.plannedPeak, memory.live - spare);
   };
 
   return {
@@ -114,7 +117,7 @@ function wrapDevice(device: GPUDevice, label: string, limits: DeviceLimits, soft
     lost: faults.lost,
     memory,
 
-    createBuffer(bufferLabel, bytes) {
+    createBuffer(bufferLabel, bytes, isSpare = false) {
       const size = Math.max(16, Math.ceil(bytes / 16) * 16);
       if (size > limits.maxBufferBytes) {
         throw new RuntimeFailure(
@@ -128,8 +131,9 @@ function wrapDevice(device: GPUDevice, label: string, limits: DeviceLimits, soft
         size,
         usage: GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST,
       });
+      if (isSpare) spare += size;
       grow(size);
-      const buffer: DawnBuffer = { label: bufferLabel, bytes: size, gpu };
+      const buffer: DawnBuffer = { label: bufferLabel, bytes: size, gpu, isSpare };
       return buffer;
     },
 
@@ -196,8 +200,10 @@ function wrapDevice(device: GPUDevice, label: string, limits: DeviceLimits, soft
     },
 
     free(allocated) {
-      (allocated as DawnBuffer | TextureScratch).gpu.destroy();
-      memory.live -= allocated.bytes;
+      const freed = allocated as DawnBuffer | TextureScratch;
+      freed.gpu.destroy();
+      if ('isSpare' in freed && freed.isSpare) spare -= freed.bytes;
+      memory.live -= freed.bytes;
     },
 
     destroy() {

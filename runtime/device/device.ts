@@ -93,8 +93,12 @@ export interface Device {
   readonly limits: DeviceLimits;
   /** Resolves with a reason when the device is lost for any cause but `destroy`. */
   readonly lost: Promise<string>;
-  /** Storage buffer, zero-filled. Throws RuntimeFailure when the device refuses the size. */
-  createBuffer(label: string, bytes: number): DeviceBuffer;
+  /**
+   * Storage buffer, zero-filled. Throws RuntimeFailure when the device refuses the size.
+   *
+   * @param isSpare whether it is of memory that no plan counts on, and is there only because that was left
+   */
+  createBuffer(label: string, bytes: number, isSpare?: boolean): DeviceBuffer;
   /** Memory for `copyRows`: about so many bytes, a row at least. */
   createRowScratch(label: string, bytes: number): RowScratch;
   /**
@@ -126,7 +130,7 @@ export interface Device {
   /** Resolves when all submitted work has finished. */
   idle(): Promise<void>;
   free(memory: DeviceBuffer | RowScratch): void;
-  /** Bytes of live buffers, and the most there ever were. */
-  readonly memory: { readonly live: number; readonly peak: number };
+  /** Bytes of live buffers, the most there ever were, and the most without those of spare memory. */
+  readonly memory: { readonly live: number; readonly peak: number; readonly plannedPeak: number };
   destroy(): void;
 }

@@ -29,6 +29,7 @@ export const NO_STATS: EngineStats = {
   },
   tiers: { swapped: 0, dropped: 0, failedSpills: 0, failedFetches: 0, passedOver: { host: 0, disk: 0 } },
   peakMemory: {},
+  plannedPeak: {},
 };
 
 /** Has no devices and no weights, and takes no requests. */

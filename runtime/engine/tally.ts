@@ -54,6 +54,8 @@ export function statsOf(
   const { tokens, clocks, host, bytes } = tally;
   const { preemptions, spills, fetches, passedOver } = scheduled;
   const disk = prepared.disk?.stats();
+  const memoryOf = (bytes: (memory: Device['memory']) => number): Readonly<Record<string, number>> =>
+    Object.fromEntries(graph.devices.map(({ id, path }) => [path, bytes(devices.get(id)!.memory)]));
   return {
     promptTokens: tokens.prompt,
     reusedTokens: scheduled.reused,
@@ -74,6 +76,7 @@ export function statsOf(
       kvFetched: disk?.bytesRead ?? 0,
     },
     tiers: { ...preemptions, failedSpills: spills.failed, failedFetches: fetches.failed, passedOver },
-    peakMemory: Object.fromEntries(graph.devices.map(({ id, path }) => [path, devices.get(id)!.memory.peak])),
+    peakMemory: memoryOf(({ peak }) => peak),
+    plannedPeak: memoryOf(({ plannedPeak }) => plannedPeak),
   };
 }

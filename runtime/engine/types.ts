@@ -102,6 +102,8 @@ export interface EngineStats {
   };
   /** Peak bytes of live buffers by device path. */
   readonly peakMemory: Readonly<Record<string, number>>;
+  /** The same without what was taken of spare memory, to bring weights in ahead of transitions. */
+  readonly plannedPeak: Readonly<Record<string, number>>;
 }
 
 /** What an engine has in hand at one moment. */

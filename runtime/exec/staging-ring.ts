@@ -102,7 +102,9 @@ export function createStagingRing(
   const scratch = device.createRowScratch('staging rows', scratchBytes);
   const slots: Slot[] = [];
   const addSlot = (): Slot => {
-    const slot = { buffer: device.createBuffer(`staging ${slots.length}`, slotBytes), busy: false };
+    const isSpare = slots.length >= usualSlots;
+    const buffer = device.createBuffer(`staging ${slots.length}`, slotBytes, isSpare);
+    const slot = { buffer, busy: false };
     slots.push(slot);
     return slot;
   };

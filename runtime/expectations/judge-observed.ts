@@ -153,23 +153,10 @@ function exchangeCauses({ runtime }: Compiled, found: readonly ObservedExchange[
 /** Transitions that are listed. */
 const MOST_LISTED = 4;
 
-/** What the fullest device took beyond the peak that is counted: slots that bring weights in ahead of transitions. */
-function beyondPeak(bound: Bound, runtime: RuntimeGraph, { peaks = {} }: Observed): readonly string[] {
-  const seen = (path: string): number => peaks[path] ?? 0;
-  const devices = measuredDevices(bound, runtime);
-  const fullest = devices.reduce((a, b) => (seen(b.path) > seen(a.path) ? b : a));
-  const more = seen(fullest.path) - fullest.peak.total;
-  if (more <= 0) return [];
-  const [counted, beyond] = [fullest.peak.total, more].map((bytes) => showFigure(bound, bytes));
-  return [`${fullest.path}: ${beyond} beyond the ${counted} of its peak, for weights ahead of transitions`];
-}
-
 function causes(bound: Bound, { plan, runtime, transitions }: Compiled, observed: Observed): Causes {
   switch (bound.measure) {
-    case 'peak': {
-      const { notes, related } = expectationCauses(bound, runtime, transitions);
-      return { notes: [...notes, ...beyondPeak(bound, runtime, observed)], related };
-    }
+    case 'peak':
+      return expectationCauses(bound, runtime, transitions);
     case 'collectives': {
       const worst = Math.max(...observed.steps!.map((step) => collectives(bound, step)));
       const step = observed.steps!.find((each) => collectives(bound, each) === worst)!;

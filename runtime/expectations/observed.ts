@@ -45,7 +45,7 @@ export interface Observed {
   readonly transitions: { readonly count: number; readonly all?: readonly ObservedTransition[] };
   /** From the first request to the last result. */
   readonly seconds?: number;
-  /** Peak bytes of device memory by path. */
+  /** Peak bytes of device memory by path, without what was taken of spare memory. */
   readonly peaks?: Readonly<Record<string, number>>;
   /** By pool. */
   readonly pageOuts?: ReadonlyMap<string, ObservedPages>;
@@ -59,12 +59,13 @@ export function observeTrace(graph: RuntimeGraph, { slices, figures }: ReadTrace
   if (typeof steps === 'string') return steps;
   const { transitions, seconds, pageOuts } = observeMoves(graph, slices);
   const limited = figures?.['limited'];
+  const peaks = figures?.['plannedPeak'] ?? figures?.['peakMemory'];
   return {
     ...(typeof limited === 'number' && { limited }),
     isRest: Number(figures?.['resumed'] ?? 0) > 0,
     transitions,
     ...(seconds !== undefined && { seconds }),
-    ...(isPeaks(figures?.['peakMemory']) && { peaks: figures['peakMemory'] }),
+    ...(isPeaks(peaks) && { peaks }),
     pageOuts,
     steps,
   };

@@ -25,6 +25,8 @@ export interface TraceFile extends Tracer {
 export interface TraceFigures {
   /** Peak bytes of device memory by path. */
   readonly peakMemory: Readonly<Record<string, number>>;
+  /** The same without what was taken of spare memory; absent where nothing was. */
+  readonly plannedPeak?: Readonly<Record<string, number>>;
   /** Requests that an earlier run had finished. */
   readonly resumed: number;
   /** Requests of the file that were to be taken at most, where there are more. */

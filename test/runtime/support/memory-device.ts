@@ -8,11 +8,14 @@ export function memoryDevice(label = 'memory'): Device & { readonly live: () => 
     if (bytes === undefined) throw new Error(`${buffer.label} is not a live buffer`);
     return bytes;
   };
-  const memory = { live: 0, peak: 0 };
+  const memory = { live: 0, peak: 0, plannedPeak: 0 };
+  const spare = new Set<DeviceBuffer>();
   const hold = (buffer: DeviceBuffer): void => {
     contents.set(buffer, new Uint8Array(buffer.bytes));
     memory.live += buffer.bytes;
     memory.peak = Math.max(memory.peak, memory.live);
+    const ofSpare = [...spare].reduce((sum, { bytes }) => sum + bytes, 0);
+    memory.plannedPeak = Math.max(memory.plannedPeak, memory.live - ofSpare);
   };
   const commands: CommandList = {
     dispatch: () => {
@@ -45,8 +48,9 @@ export function memoryDevice(label = 'memory'): Device & { readonly live: () => 
       features: new Set(),
     },
     lost: new Promise(() => undefined),
-    createBuffer(name, bytes) {
+    createBuffer(name, bytes, isSpare = false) {
       const buffer = { label: name, bytes };
+      if (isSpare) spare.add(buffer);
       hold(buffer);
       return buffer;
     },
@@ -77,6 +81,7 @@ export function memoryDevice(label = 'memory'): Device & { readonly live: () => 
     free(buffer) {
       bytesOf(buffer);
       contents.delete(buffer);
+      spare.delete(buffer);
       memory.live -= buffer.bytes;
     },
     memory,

@@ -58,7 +58,7 @@ export function virtualDevices({ kernel, pages }: VirtualSpeed): VirtualDevices 
 
   function device(label: string): Device {
     let written = 0;
-    const memory = { live: 0, peak: 0 };
+    const memory = { live: 0, peak: 0, plannedPeak: 0 };
     const make = (name: string, bytes: number): DeviceBuffer => ({ label: name, bytes });
     const occupy = (seconds: number): void => {
       given++;
