@@ -69,9 +69,9 @@ const describe = (name: string, { seconds, stall }: Timing, local: Timing): stri
   return `${name.padEnd(16)} ${seconds.toFixed(2)} s  ${rate}  ${ratio}  main thread held for ${(stall * 1000).toFixed(0)} ms at most`;
 };
 console.log(`${PROMPTS} prompts of ${CHARACTERS} characters, ${availableParallelism()} cores`);
-const local = await time(localEncoder(loadTokenizer(MODEL)), inputs);
-console.log(describe('one thread', local, local));
 const plan = checkFile(fileHost(), 'plans/clerk.plan').plans[0]!;
+const local = await time(localEncoder(loadTokenizer(MODEL), plan.model.shape.context), inputs);
+console.log(describe('one thread', local, local));
 for (const workers of [1, 2, 4]) {
   const pool = openEncoderPool({ model: plan.model, modelDirectory: MODEL }, { workers });
   console.log(describe(`pool of ${workers}`, await time(pool, inputs), local));

@@ -93,13 +93,13 @@ export function tracedEncoder(
 ): PromptEncoder {
   return {
     ...encoder,
-    encode: async (inputs) => {
+    encode: async (inputs, signal) => {
       const slice = tracer.begin(HOST.tokenise, 'encode prompts', {
         prompts: inputs.length,
         origin: flow.origin,
       });
       try {
-        return await encoder.encode(inputs);
+        return await encoder.encode(inputs, signal);
       } finally {
         slice.end();
       }

@@ -24,9 +24,10 @@ export interface PreparedLine extends PreparedRequest {
 export interface BatchState {
   /**
    * Checks and encodes lines; those that cannot be served get their error lines, those that an earlier run finished are
-   * passed over. Rejects with FC0931 when one is not the line that was answered.
+   * passed over. Rejects with FC0931 when one is not the line that was answered, and with the reason of the signal when
+   * that aborts.
    */
-  readonly prepare: (lines: readonly RequestLine[]) => Promise<PreparedLine[]>;
+  readonly prepare: (lines: readonly RequestLine[], signal: AbortSignal) => Promise<PreparedLine[]>;
   readonly submit: (prepared: PreparedLine) => void;
   /** No more lines will come. Throws FC0931 when one that was answered never came. */
   readonly readAll: (reachedLimit: boolean) => void;
@@ -76,13 +77,14 @@ export function openBatchState(options: BatchStateOptions): BatchState {
     return request;
   };
   return {
-    prepare: async (lines) => {
+    prepare: async (lines, signal) => {
       const accepted = lines.flatMap((line) => {
         const request = accept(line);
         return request === undefined ? [] : [{ line, request }];
       });
       const encoded = await encoder.encode(
         accepted.map(({ request: { input, addSpecialTokens } }) => ({ input, addSpecialTokens })),
+        signal,
       );
       return accepted.flatMap(({ line, request }, i) => {
         const prompt = encoded[i]!;

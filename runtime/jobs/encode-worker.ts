@@ -23,6 +23,6 @@ export interface EncodedTask {
 const { model, modelDirectory } = workerData as EncodeWorkerData;
 const tokenizer = openTokenizer(model, modelDirectory);
 parentPort!.on('message', ({ task, inputs }: EncodeTask) => {
-  const encoded: EncodedTask = { task, prompts: inputs.map((input) => encodePrompt(input, tokenizer)) };
-  parentPort!.postMessage(encoded);
+  const prompts = inputs.map((input) => encodePrompt(input, tokenizer, model.shape.context));
+  parentPort!.postMessage({ task, prompts } satisfies EncodedTask);
 });

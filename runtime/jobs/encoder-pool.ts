@@ -41,7 +41,9 @@ export function openEncoder(
   const hasText = data.modelDirectory !== undefined || data.model.source !== undefined;
   // A stream has no size.
   const workers = hasText ? encoderWorkers(statSync(requestsPath).size) : 0;
-  return workers === 0 ? localEncoder(tokenizer) : openEncoderPool(data, { workers });
+  return workers === 0
+    ? localEncoder(tokenizer, data.model.shape.context)
+    : openEncoderPool(data, { workers });
 }
 
 interface Task extends EncodeTask {
@@ -99,16 +101,28 @@ export function openEncoderPool(data: EncodeWorkerData, options: EncoderPoolOpti
       handOut();
     });
   return {
-    encode: async (inputs) => {
+    encode: async (inputs, signal) => {
       const tasks: Promise<readonly EncodedPrompt[]>[] = [];
       for (let at = 0; at < inputs.length; at += TASK_PROMPTS) {
         tasks.push(encodeTask(inputs.slice(at, at + TASK_PROMPTS)));
       }
-      return (await Promise.all(tasks)).flat();
+      // What the workers have in hand by then nobody waits for; `close` ends it.
+      return (await unlessAborted(Promise.all(tasks), signal)).flat();
     },
     close: async () => {
       closing = true;
       await Promise.all(hands.map(({ worker }) => worker.terminate()));
     },
   };
+}
+
+/** What the work comes to; rejects with the reason of the signal when that aborts first. */
+function unlessAborted<T>(work: Promise<T>, signal?: AbortSignal): Promise<T> {
+  if (signal === undefined) return work;
+  return new Promise((resolve, reject) => {
+    const giveUp = (): void => reject(signal.reason as Error);
+    if (signal.aborted) giveUp();
+    signal.addEventListener('abort', giveUp);
+    work.then(resolve, reject).finally(() => signal.removeEventListener('abort', giveUp));
+  });
 }

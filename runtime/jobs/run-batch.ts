@@ -131,7 +131,7 @@ async function runLocked(
   const writer = await openResultWriter(job.resultsPath, start, batch, () => stop.abort());
   const state = openBatchState({
     ...job,
-    encoder: job.encoder ?? localEncoder(job.tokenizer),
+    encoder: job.encoder ?? localEncoder(job.tokenizer, job.model.context),
     writer,
     room,
     finished: start.kind === 'resume' ? start.journal.finished : [],
@@ -188,7 +188,10 @@ async function drive(
       return state.readAll(taken === limit);
     }
     taken += next.value.length;
-    const prepared = await state.prepare(next.value);
+    const prepared = await state.prepare(next.value, signal).catch((error: unknown) => {
+      if (signal.aborted) return [];
+      throw error;
+    });
     ready.push(...(job.ordered ? prepared : orderToHelp(prepared)));
   };
   const submitReady = (): void => {

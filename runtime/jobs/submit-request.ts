@@ -5,8 +5,9 @@ import { allowIds, bothAllow, type TokenConstraint } from '../sampling/constrain
 import type { JsonAnswers } from '../structured/json-answers.js';
 import type { TextTokenizer } from '../tokenizer/tokenizer.js';
 import { trackCompletion, type FinishedCompletion } from './completion-tracker.js';
+import { beyondContext } from './prompt-encoder.js';
 import { choiceSeed, type BatchRequest, type Penalties } from './request.js';
-import { refuse } from './request-error.js';
+import { refuse, RequestRefused } from './request-error.js';
 
 /** What requests are checked against. */
 export interface ServedModel {
@@ -45,13 +46,7 @@ export function prepareRequest(
   refuseOutside(request.allowedIds ?? [], model.vocab, 'allowed_token_ids');
   refuseOutside(request.penalties?.logitBias.keys() ?? [], model.vocab, 'logit_bias');
   const room = model.context - promptIds.length;
-  if (room < 1) {
-    refuse(
-      'context_length_exceeded',
-      `the prompt has ${promptIds.length} tokens, the context of ${model.context} leaves no room for an answer`,
-      request.input.kind === 'chat' ? 'messages' : 'prompt',
-    );
-  }
+  if (room < 1) throw new RequestRefused(beyondContext(promptIds.length, model.context, request.input));
   const maxNewTokens = Math.min(room, request.maxTokens ?? room);
   return { request, promptIds, maxNewTokens, vocab: model.vocab };
 }

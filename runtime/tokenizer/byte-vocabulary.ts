@@ -38,6 +38,11 @@ const BYTE_OF_CHARACTER = new Map(
   })(),
 );
 
+/** GPT-2's alphabet. */
+export function alphabetOfBytes(): readonly string[] {
+  return [...BYTE_OF_CHARACTER.keys()].map((code) => String.fromCodePoint(code));
+}
+
 /** The bytes that a token stands for. */
 export function tokenBytes({ kind, tokens }: ByteVocabulary, id: number): Uint8Array {
   const token = tokens[id] ?? '';

@@ -33,6 +33,7 @@ function idTokenizer(model: ModelSpec): TextTokenizer {
         `model ${model.name} has no tokenizer: give the prompt as token ids`,
       );
     },
+    fewestIds: () => 0,
     decode,
     stream: () => ({ push: tokenText, flush: () => '' }),
     tokenText,

@@ -6,6 +6,7 @@ import { RuntimeFailure } from '../failure.js';
 import { isGguf, modelFolder } from '../weights/model-dir.js';
 import { byteVocabulary, type ByteVocabulary } from './byte-vocabulary.js';
 import { chatRenderer, tokenText, type ChatRenderer } from './chat-template.js';
+import { fewestTokens, type FewestTokens } from './fewest-tokens.js';
 import { ggufTokenizer } from './gguf-tokenizer.js';
 import { withNumericSplits } from './numeric-splits.js';
 import { textStream, type TextStream } from './text-stream.js';
@@ -20,6 +21,8 @@ export interface TextTokenizer {
    * vocabulary cannot express give its unknown token, or nothing when it has none. May fail with FC0917.
    */
   readonly encode: (text: string, special: boolean) => number[];
+  /** How many ids `encode` gives of a text at least; quick even where encoding is not. */
+  readonly fewestIds: FewestTokens;
   /** Text of ids; special tokens and ids that the tokenizer does not know give nothing. */
   readonly decode: (ids: readonly number[]) => string;
   /** Text of ids that come one at a time; `special` keeps special tokens, by their name. */
@@ -44,9 +47,10 @@ export function loadTokenizer(model: string): TextTokenizer {
   const { origin, json, config, template, endIds } = isWithin
     ? ggufTokenizer(model)
     : directoryTokenizer(dir);
+  const split = withNumericSplits(json);
   let tokenizer: Tokenizer;
   try {
-    tokenizer = new Tokenizer(withNumericSplits(json), config);
+    tokenizer = new Tokenizer(split, config);
   } catch (cause) {
     throw new RuntimeFailure('FC0914', `cannot use ${origin}: ${(cause as Error).message}`, {
       subject: origin,
@@ -64,6 +68,7 @@ export function loadTokenizer(model: string): TextTokenizer {
     origin,
     largestId: largest(tokenizer.get_vocab(true).values()),
     encode: (text, withSpecial) => tokenizer.encode(text, { add_special_tokens: withSpecial }).ids,
+    fewestIds: fewestTokens(split, config),
     decode: (ids) => decodeText(ids.filter(isText)),
     stream: (keepSpecial = false) => textStream(decodeText, keepSpecial ? known : isText),
     tokenText: (id) => (special.has(id) ? tokenizer.id_to_token(id)! : known(id) ? decodeText([id]) : ''),

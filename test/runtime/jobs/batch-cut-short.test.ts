@@ -3,6 +3,7 @@ import { execFileSync, spawn } from 'node:child_process';
 import { closeSync, openSync, readFileSync, writeFileSync, writeSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { RuntimeFailure } from '../../../runtime/failure.js';
+import { localEncoder, type PromptEncoder } from '../../../runtime/jobs/prompt-encoder.js';
 import { runBatch } from '../../../runtime/jobs/run-batch.js';
 import { completionLine } from '../../fixtures/batch-lines.js';
 import { fakeEngine } from '../../fixtures/fake-engine.js';
@@ -25,6 +26,36 @@ describe('a batch cut short', () => {
     expect(results.length).toBeGreaterThan(0);
     expect(results).toHaveLength(summary.answered);
     expect(summary.unfinished).toBe(20 - results.length);
+  });
+
+  it('does not wait for prompts that are being encoded', async () => {
+    const stop = new AbortController();
+    const encoder: PromptEncoder = {
+      ...localEncoder(tokenizer, model.context),
+      encode: (_, signal) =>
+        new Promise((_resolve, reject) => {
+          signal!.addEventListener('abort', () => reject(signal!.reason as Error));
+          stop.abort();
+        }),
+    };
+    const { results, summary } = await run(lines, { encoder, signal: stop.signal });
+    expect(summary).toMatchObject({ read: 20, answered: 0, failed: 0, unfinished: 20, interrupted: true });
+    expect(results).toEqual([]);
+  });
+
+  it('encodes no further prompts on abort', async () => {
+    const stop = new AbortController();
+    let encoded = 0;
+    const counting = {
+      ...tokenizer,
+      encode: (text: string, special: boolean) => {
+        if (++encoded === 3) stop.abort();
+        return tokenizer.encode(text, special);
+      },
+    };
+    const { summary } = await run(lines, { tokenizer: counting, signal: stop.signal });
+    expect(summary).toMatchObject({ answered: 0, unfinished: 20, interrupted: true });
+    expect(encoded).toBe(3);
   });
 
   it('leaves earlier results alone when it was aborted before it began', async () => {

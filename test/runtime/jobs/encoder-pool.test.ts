@@ -20,7 +20,7 @@ afterAll(() => {
 });
 const entry = pathToFileURL(worker.path);
 const CLERK = 'plans/models/clerk';
-const model = { name: 'clerk', source: CLERK, shape: { vocab: 512 } } as ModelSpec;
+const model = { name: 'clerk', source: CLERK, shape: { vocab: 512, context: 512 } } as ModelSpec;
 const data = { model, modelDirectory: CLERK };
 
 /** A worker that does what it is told to: ends at the third task. */
@@ -51,7 +51,7 @@ const inputs = Array.from({ length: 333 }, (_, i): PromptInput => {
 describe('an encoder pool', () => {
   it('gives what encoding in one thread gives, in the same order, refusals among it', async () => {
     const pool = openEncoderPool(data, { workers: 3, entry });
-    const expected = await localEncoder(loadTokenizer(CLERK)).encode(inputs);
+    const expected = await localEncoder(loadTokenizer(CLERK), 512).encode(inputs);
     expect(expected.some((prompt) => prompt.error?.code === 'no_chat_template')).toBe(true);
     const [first, second] = await Promise.all([pool.encode(inputs), pool.encode(inputs.slice(5, 40))]);
     expect(first).toEqual(expected);
@@ -70,6 +70,16 @@ describe('an encoder pool', () => {
       message: expect.stringMatching(why) as unknown,
     });
     await expect(pool.encode(inputs)).rejects.toMatchObject({ code: 'FC0934' });
+    await pool.close();
+  });
+
+  it('gives up on abort, however long a worker takes', async () => {
+    const pool = openEncoderPool(data, { workers: 1, entry: failing('for (;;);') });
+    const stop = new AbortController();
+    const given = pool.encode(inputs, stop.signal);
+    stop.abort(new Error('enough'));
+    await expect(given).rejects.toThrow('enough');
+    await expect(pool.encode(inputs, stop.signal)).rejects.toThrow('enough');
     await pool.close();
   });
 

@@ -6,6 +6,7 @@ import { RuntimeFailure } from '../../../runtime/failure.js';
 import { countRequests } from '../../../runtime/jobs/request-lines.js';
 import type { BatchProgress } from '../../../runtime/jobs/batch-outcomes.js';
 import { runBatch } from '../../../runtime/jobs/run-batch.js';
+import type { ChatMessage } from '../../../runtime/tokenizer/chat-template.js';
 import { chatLine, completionLine } from '../../fixtures/batch-lines.js';
 import { fakeEngine } from '../../fixtures/fake-engine.js';
 import { echo, model, openScratch, readLines, tokenizer } from './scratch-batches.js';
@@ -79,6 +80,36 @@ describe('a batch', () => {
       expect(line.response!.body.error!.code).toBe(line.error!.code);
     }
     expect(summary).toMatchObject({ read: 9, answered: 2, failed: 7, unfinished: 0 });
+  });
+
+  it('refuses what is far beyond the context without encoding it', async () => {
+    const text = 'x'.repeat(100_000);
+    const encoded: string[] = [];
+    const counting = {
+      ...tokenizer,
+      encode: (given: string, special: boolean) => {
+        encoded.push(given);
+        return tokenizer.encode(given, special);
+      },
+      renderChat: ([message]: readonly ChatMessage[]) => message!.content,
+    };
+    const lines = [
+      completionLine('text', { prompt: text }),
+      chatLine('chat', { messages: [{ role: 'user', content: text }] }),
+      completionLine('little', { prompt: 'x'.repeat(600) }),
+      completionLine('short', { prompt: 'x' }),
+    ];
+    const { results } = await run(lines, { tokenizer: counting });
+    const errorOf = (id: string): unknown => results.find((line) => line.custom_id === id)!.error;
+    const refused = (tokens: string): object => ({
+      code: 'context_length_exceeded',
+      message: `the prompt has ${tokens} tokens, the context of 512 leaves no room for an answer`,
+    });
+    expect(errorOf('text')).toMatchObject(refused('more than 512'));
+    expect(errorOf('chat')).toMatchObject(refused('more than 512'));
+    expect(errorOf('little')).toMatchObject(refused('601'));
+    expect(errorOf('short')).toBe(null);
+    expect(encoded.map(({ length }) => length)).toEqual([600, 1]);
   });
 
   it('refuses a line that is not UTF-8, and takes separators of lines and paragraphs within texts', async () => {
