@@ -11,7 +11,7 @@ export interface Progress {
   readonly start: (total: number) => void;
   /** `note` stands behind the bar: the phase, a rate. The total may grow. */
   readonly update: (done: number, total: number, note: string) => void;
-  /** Ends the bar where it stands. */
+  /** Shows what has not been shown, and ends. */
   readonly stop: () => void;
 }
 
@@ -27,6 +27,12 @@ export async function createProgress(terminal: Terminal, noun: string): Promise<
 function plainProgress(terminal: Terminal, noun: string): Progress {
   let begun = 0;
   let shown = 0;
+  /** The state that no line has shown yet. */
+  let unshown: string | undefined;
+  const show = (line: string): void => {
+    unshown = undefined;
+    err(terminal, line);
+  };
   return {
     say: (what) => err(terminal, `  ${what}`),
     start: () => {
@@ -34,13 +40,15 @@ function plainProgress(terminal: Terminal, noun: string): Progress {
     },
     update: (done, total, note) => {
       const now = performance.now();
-      if ((now - shown) / 1000 < PLAIN_INTERVAL && done < total) return;
+      const after = formatSeconds((now - begun) / 1000);
+      unshown = `  ${done}/${total} ${noun} after ${after}  ${note}`.trimEnd();
+      // All that is known so far may be done many times over: what a pipe brings makes the total grow.
+      if ((now - shown) / 1000 < PLAIN_INTERVAL) return;
       shown = now;
-      err(
-        terminal,
-        `  ${done}/${total} ${noun} after ${formatSeconds((now - begun) / 1000)}  ${note}`.trimEnd(),
-      );
+      show(unshown);
     },
-    stop: () => undefined,
+    stop: () => {
+      if (unshown !== undefined) show(unshown);
+    },
   };
 }

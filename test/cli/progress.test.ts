@@ -34,6 +34,20 @@ describe('progress', () => {
     ]);
   });
 
+  it('is no line for each request that a slow pipe brings', async () => {
+    const { terminal, written } = onTerminal(false);
+    const progress = await createProgress(terminal, 'requests');
+    progress.start(0);
+    for (let tick = 0; tick < 24; tick++) {
+      vi.advanceTimersByTime(250);
+      const done = 1 + Math.floor(tick / 8);
+      progress.update(done, done, '');
+    }
+    progress.stop();
+    progress.stop();
+    expect(written).toEqual(['  3/3 requests after 5.0 s\n', '  3/3 requests after 6.0 s\n']);
+  });
+
   it('is a bar that is redrawn on a terminal', async () => {
     const { terminal, written } = onTerminal(true);
     const progress = await createProgress(terminal, 'requests');
