@@ -92,11 +92,15 @@ export function gather(value: string, gathered: readonly string[] = []): readonl
 }
 
 /** Gathers values that are separated by commas, of an option that may be repeated; each is there once. */
-export const gatherEach =
-  <Value>(valueOf: (text: string) => Value) =>
-  (text: string, gathered: readonly Value[] = []): readonly Value[] => [
+export function gatherEach<Value>(
+  valueOf: (text: string) => Value,
+): (text: string, gathered?: readonly Value[]) => readonly Value[] {
+  const gatherer = (text: string, gathered: readonly Value[] = []): readonly Value[] => [
     ...new Set([...gathered, ...text.split(',').map(valueOf)]),
   ];
+  gatherers.add(gatherer);
+  return gatherer;
+}
 
 /** An option that takes some of these. No more than the next argument is its own: behind that the file may stand. */
 export function choicesOption<Choice extends string>(
@@ -113,11 +117,23 @@ export function choicesOption<Choice extends string>(
   return new Option(flags, description).choices(choices).argParser(gatherEach(choiceOf));
 }
 
-/** The value of an option that may be given once: of several the last would win, and nobody would be told. */
-export function single(value: string, before?: string): string {
-  if (before !== undefined)
-    throw new InvalidArgumentError(`It can be given once, and is given as ${before} already.`);
-  return value;
+/** What takes the values of an option that may be repeated. */
+const gatherers = new WeakSet<object>([gather, collectSettings]);
+
+/** Refuses a second value of the options of a command that do not gather: the last would win, and nobody would be told. */
+export function refuseRepeats({ options }: Command): void {
+  for (const option of options) {
+    const { parseArg } = option;
+    const takesValue = option.required || option.optional;
+    if (!takesValue || (parseArg !== undefined && gatherers.has(parseArg))) continue;
+    let given: string | undefined;
+    option.argParser((value: string, before: unknown) => {
+      if (given !== undefined)
+        throw new InvalidArgumentError(`It can be given once, and is given as ${given} already.`);
+      given = value;
+      return parseArg ? parseArg(value, before) : value;
+    });
+  }
 }
 
 /** Gathers `--set name=value` options. */

@@ -2,7 +2,7 @@
 import { Command, CommanderError } from 'commander';
 import { RuntimeFailure } from '../runtime/failure.js';
 import { COMMANDS } from './commands/index.js';
-import type { AddCommand, CommandContext } from './command.js';
+import { refuseRepeats, type AddCommand, type CommandContext } from './command.js';
 import { EXIT } from './exit-codes.js';
 import { jsonDocument } from './json-document.js';
 import { failureJson, renderFailure } from './render-failure.js';
@@ -90,6 +90,7 @@ async function runCommand(args: readonly string[], terminal: Terminal, devicesHe
   try {
     const wanted = commandsFor(args[0]);
     for (const add of await Promise.all(wanted.map((load) => load()))) add(program, context);
+    program.commands.forEach(refuseRepeats);
     if (args.length === 0) {
       program.outputHelp({ error: true });
       return { status: EXIT.usage };

@@ -3,7 +3,7 @@ import { Option } from 'commander';
 import { compileChecked, withSimulated } from '../../compiler/check-and-compile.js';
 import { unreadableWorkloads } from '../../runtime/clock/lengths-file.js';
 import { readTraceFile } from '../../runtime/trace/read-trace.js';
-import { action, addJsonOption, collectSettings, single, type AddCommand } from '../command.js';
+import { action, addJsonOption, collectSettings, type AddCommand } from '../command.js';
 import { diagnosticJson } from '../diagnostic-json.js';
 import { EXIT } from '../exit-codes.js';
 import {
@@ -42,7 +42,7 @@ export const addCheckCommand: AddCommand = (program, context) => {
       '--trace <file>',
       'hold what the plan expects against a run, or a simulation, that left this trace',
     )
-    .option('--plan <name>', 'with --trace: the plan, where it is not the one that the trace names', single)
+    .option('--plan <name>', 'with --trace: the plan, where it is not the one that the trace names')
     .addOption(new Option('--sarif', 'print the diagnostics as SARIF 2.1.0 on stdout').conflicts('json'));
   addJsonOption(command).action(
     action(context, (files: readonly string[], options: CheckOptions) => {

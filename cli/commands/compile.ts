@@ -13,7 +13,7 @@ import type { Plan } from '../../compiler/plan/plan.js';
 import { parse } from '../../grammar/parse.js';
 import { printSyntax } from '../../grammar/print-syntax.js';
 import { refuseTaken } from '../../runtime/refuse-taken.js';
-import { action, collectSettings, single, type AddCommand } from '../command.js';
+import { action, collectSettings, type AddCommand } from '../command.js';
 import { EXIT, type ExitCode } from '../exit-codes.js';
 import { simulateExpectations } from '../expectations.js';
 import { checkPlanFile, filesRead, loadPlan, refuseErrors, reportDiagnostics } from '../load-plan.js';
@@ -48,7 +48,7 @@ export const addCompileCommand: AddCommand = (program, context) => {
     .command('compile')
     .description('lower a plan; prints the runtime graph as JSON unless --emit asks for the text of a level')
     .argument('<file>', 'plan file')
-    .option('--plan <name>', 'plan of the file; needed when it has several', single)
+    .option('--plan <name>', 'plan of the file; needed when it has several')
     .option('--set <name=value>', 'value of a param (repeatable)', collectSettings)
     .addOption(
       new Option('--emit <level>', 'print a level as text').choices(['syntax', ...Object.keys(LEVELS)]),

@@ -3,7 +3,7 @@ import { InvalidArgumentError, Option, type Command } from 'commander';
 import { isName } from '../../grammar/names.js';
 import { TRUTH_WORDS } from '../../grammar/truth-words.js';
 import { MOST_DEVICES } from '../calibrated-devices.js';
-import { addJsonOption, gpuAction, single, type AddCommand } from '../command.js';
+import { addJsonOption, gpuAction, type AddCommand } from '../command.js';
 
 export const addDevicesCommand: AddCommand = (program, context) => {
   const command = program
@@ -24,7 +24,7 @@ export const addDevicesCommand: AddCommand = (program, context) => {
     )
     .option('--quick', 'measure less, for a rough idea')
     .option('--like <file>', 'plan file: measure kernels in the shapes of its plan')
-    .option('--plan <name>', 'plan of that file; needed when it has several', single)
+    .option('--plan <name>', 'plan of that file; needed when it has several')
     .addOption(
       new Option(
         '--name <name>',

@@ -1,5 +1,5 @@
 /** `fulcrum explain`: a code at length, or what the compiler decided about the plans of a file and why. */
-import { action, addJsonOption, collectSettings, single, type AddCommand } from '../command.js';
+import { action, addJsonOption, collectSettings, type AddCommand } from '../command.js';
 import { EXIT, type ExitCode } from '../exit-codes.js';
 import { describeCode, findCode } from '../explain/codes.js';
 import type { ExplainOptions } from '../explain/explain-file.js';
@@ -18,7 +18,7 @@ export const addExplainCommand: AddCommand = (program, context) => {
     .description('explain a code such as FC0503, or what the compiler decided about a plan and why')
     .argument('<what>', 'a code, a plan file, or FILE:LINE for what that line caused')
     .option('--op <id>', 'the line that caused this op; FILE:LINE prints ids')
-    .option('--plan <name>', 'plan of the file; all of them unless named', single)
+    .option('--plan <name>', 'plan of the file; all of them unless named')
     .option('--set <name=value>', 'value of a param (repeatable)', collectSettings);
   addJsonOption(command).action(
     action(context, async (what: string, options: ExplainOptions) => {

@@ -2,7 +2,7 @@
 import { Option } from 'commander';
 import { simulate } from '../../runtime/clock/simulate.js';
 import type { Simulation } from '../../runtime/clock/simulation.js';
-import { action, collectSettings, single, type AddCommand, type CommandContext } from '../command.js';
+import { action, collectSettings, type AddCommand, type CommandContext } from '../command.js';
 import { EXIT, type ExitCode } from '../exit-codes.js';
 import { formatCount, plural } from '../format.js';
 import { drawLevel, drawPage, GRAPH_FORMATS, GRAPH_LEVELS, type GraphLevel } from '../graph/draw.js';
@@ -58,7 +58,7 @@ export const addGraphCommand: AddCommand = (program, context) => {
       '--workload <name>',
       'workload of the file, or a .jsonl file of lengths, in which links are shown as busy as a simulation finds them; the first of the file unless named',
     )
-    .option('--plan <name>', 'plan of the file; needed when it has several', single)
+    .option('--plan <name>', 'plan of the file; needed when it has several')
     .option('--set <name=value>', 'value of a param (repeatable)', collectSettings)
     .action(action(context, (file: string, options: GraphOptions) => drawFile(file, options, context)));
 };

@@ -8,7 +8,6 @@ import {
   parseCount,
   parsePort,
   type AddCommand,
-  single,
 } from '../command.js';
 
 export const addRunCommand: AddCommand = (program, context) => {
@@ -25,7 +24,7 @@ export const addRunCommand: AddCommand = (program, context) => {
     .option('--limit <count>', 'only the first so many requests of the file', parseCount)
     .option('--ordered', 'run requests in the order of the file, and not in the one that helps')
     .option('--no-prefix-reuse', 'compute every prompt whole, also what it has in common with others')
-    .option('--plan <name>', 'plan of the file; needed when it has several', single)
+    .option('--plan <name>', 'plan of the file; needed when it has several')
     .option('--set <name=value>', 'value of a param of the plan file (repeatable)', collectSettings)
     .option('--model <directory>', 'model directory or GGUF file in place of the one that the plan names')
     .addOption(

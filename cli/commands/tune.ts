@@ -35,7 +35,6 @@ import {
   parseCount,
   type AddCommand,
   type CommandContext,
-  single,
 } from '../command.js';
 import { EXIT, type ExitCode } from '../exit-codes.js';
 import { formatCount, formatRequestRate, plural } from '../format.js';
@@ -98,11 +97,7 @@ export const addTuneCommand: AddCommand = (program, context) => {
     .command('tune')
     .description('search meshes and sizes for the best way to run a workload, by simulation')
     .argument('<file>', 'plan file')
-    .option(
-      '--plan <name>',
-      'plan whose model, devices and tiers to use; needed when the file has several',
-      single,
-    )
+    .option('--plan <name>', 'plan whose model, devices and tiers to use; needed when the file has several')
     .option(
       '--workload <name>',
       'workload that the plan file declares or imports, or a .jsonl file of lengths',

@@ -48,6 +48,38 @@ describe('the command line', () => {
     },
   );
 
+  const batch = ['run', 'a.plan', '--requests', 'a.jsonl', '--out', 'b.jsonl'];
+  it.each<[string, string, readonly string[]]>([
+    ['--requests <file>', 'a.jsonl', [...batch, '--requests', 'b.jsonl']],
+    ['--out <file>', 'b.jsonl', [...batch, '--out=b.jsonl']],
+    ['--limit <count>', '3', [...batch, '--limit', '3', '--limit', '4']],
+    ['--metrics-host <address>', '::1', [...batch, '--metrics-host', '::1', '--metrics-host', '::1']],
+    ['--transitions <mode>', 'barrier', [...batch, '--transitions', 'barrier', '--transitions', 'dataflow']],
+    ['--workload <name>', 'a', ['simulate', 'a.plan', '--workload', 'a', '--workload', 'b']],
+    ['-o, --output <file>', 'a', ['compile', 'a.plan', '-o', 'a', '--output', 'b']],
+    ['--top <count>', '1', ['tune', 'a.plan', '--top', '1', '--top', '1']],
+  ])('refuses a second %s', async (flags, before, args) => {
+    const twice = await run(...args);
+    expect(twice).toMatchObject({ status: 2, out: '' });
+    expect(twice.err).toContain(`option '${flags}' argument`);
+    expect(twice.err).toContain(`It can be given once, and is given as ${before} already.`);
+  });
+
+  it('takes several of what gathers', async () => {
+    const plans = [
+      '--plan',
+      'split',
+      '--plan',
+      'pipeline',
+      '--without',
+      'host-overhead',
+      '--without',
+      'host-overhead',
+    ];
+    const odd = await run('simulate', '/nowhere/a.plan', '--set', 'a=1', '--set', 'b=2', ...plans);
+    expect(odd.err).not.toContain('once');
+  });
+
   it.each([
     [['simulate', 'plans/clerk.plan', '--workload', ''], "option '--workload <name>' has an empty value"],
     [['simulate', 'plans/clerk.plan', '--html='], "option '--html <file>' has an empty value"],
