@@ -1,7 +1,7 @@
 /** Runs the shipped model over its own requests, and says how many of its answers are exactly right. */
-import { mkdirSync } from 'node:fs';
 import { dirname } from 'node:path';
 import type { WeightType } from '../compiler/model/weight-types.js';
+import { makeFolder } from '../runtime/make-folder.js';
 import { interruptible, type CommandContext } from './command.js';
 import { accuracyOf, DEMO_PLAN_FILE, DEMO_REQUESTS } from './demo-accuracy.js';
 import { EXIT, type ExitCode } from './exit-codes.js';
@@ -30,7 +30,7 @@ export async function runDemo({ terminal }: CommandContext, options: DemoOptions
   );
   const held = `${graph.model.weights} weights`;
   err(terminal, `clerk over 256 requests with plan ${graph.plan}, ${held}: ${stages.join(', ')}`);
-  mkdirSync(dirname(options.out), { recursive: true });
+  makeFolder(dirname(options.out));
   const run = await interruptible((signal) =>
     runPlan(
       {

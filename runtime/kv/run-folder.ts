@@ -7,6 +7,7 @@ import { randomBytes } from 'node:crypto';
 import { mkdir, open, readFile, readdir, readlink, rm, rmdir, writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
+import { makeFolder } from '../make-folder.js';
 import { isSegment } from './segment.js';
 
 const PREFIX = 'fulcrum-kv-';
@@ -29,7 +30,7 @@ export interface RunFolder {
  * Rejects with the system's error when that cannot be done.
  */
 export async function createRunFolder(directory: string): Promise<RunFolder> {
-  await mkdir(directory, { recursive: true });
+  makeFolder(directory);
   await removeDeadRuns(directory);
   const run = randomBytes(8).toString('hex');
   const path = join(directory, `${PREFIX}${run}`);

@@ -46,6 +46,17 @@ async function ownLock(): Promise<{ pid: number; machine: string }> {
 const deadPid = (): number => spawnSync(process.execPath, ['-e', '0']).pid;
 
 describe('the folder of a run', () => {
+  it('cannot be below a file, and not where nothing can be made', async () => {
+    await writeFile(join(directory, 'file'), '');
+    await expect(createRunFolder(join(directory, 'file'))).rejects.toMatchObject({ code: 'EEXIST' });
+    await expect(createRunFolder(join(directory, 'file', 'x'))).rejects.toMatchObject({ code: 'ENOTDIR' });
+  });
+
+  // Node's own way of making the folders above as well never comes to an end there.
+  it.runIf(process.platform === 'linux')('cannot be in a folder that denies being there', async () => {
+    await expect(createRunFolder('/proc/nowhere/kv')).rejects.toMatchObject({ code: 'ENOENT' });
+  });
+
   it('is new for every run, names its process, and goes with it', async () => {
     const a = await createRunFolder(join(directory, 'made', 'too'));
     const b = await createRunFolder(join(directory, 'made', 'too'));
