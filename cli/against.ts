@@ -4,7 +4,7 @@ import type { Plan } from '../compiler/plan/plan.js';
 import type { SimulatedRequest } from '../runtime/clock/simulation.js';
 import { foreignSteps } from '../runtime/expectations/observed.js';
 import { RuntimeFailure } from '../runtime/failure.js';
-import { compareCategories, type Comparison } from '../runtime/trace/categories.js';
+import { compareCategories, wholeSeconds, type Comparison } from '../runtime/trace/categories.js';
 import type { TimedName } from '../runtime/trace/categories.js';
 import { readTraceFile } from '../runtime/trace/read-trace.js';
 import type { ReadTrace } from '../runtime/trace/slices.js';
@@ -21,6 +21,8 @@ export interface TracedRun extends RunSettings {
   readonly model?: string;
   /** Lengths of the requests that were finished, in the order of their numbers, which is that of the workload. */
   readonly requests: readonly SimulatedRequest[];
+  /** Seconds from the first arrival of a request to the last; absent where they came together. */
+  readonly arrivedOver?: number;
 }
 
 /**
@@ -35,8 +37,10 @@ export function readRun(path: string): TracedRun {
   const requests = finishedRequests(path, trace);
   if (requests.length === 0) throw unusable(path, `${path} tells of no request that was finished`);
   const { plan, model } = trace.about;
+  const arrivedOver = spreadOfArrivals(trace);
   return {
     ...{ path, trace, requests },
+    ...(arrivedOver !== undefined && { arrivedOver }),
     ...(typeof plan === 'string' && { plan }),
     ...(typeof model === 'string' && { model }),
     ...settingsOf(trace.about),
@@ -55,6 +59,20 @@ function cutShort(path: string, { slices }: ReadTrace): RuntimeFailure {
   const help =
     'only a run that came to its end can be compared with a simulation: run it again with `--trace`';
   return new RuntimeFailure('FC0923', message, { subject: path, help });
+}
+
+/** Arrivals over less of a run than this may as well have come together: what is encoded in blocks takes a while. */
+const TOGETHER = 0.05;
+
+function spreadOfArrivals({ slices }: ReadTrace): number | undefined {
+  let [first, last] = [Infinity, -Infinity];
+  for (const { name, start } of requestSlices(slices)) {
+    if (name !== 'arrive') continue;
+    first = Math.min(first, start);
+    last = Math.max(last, start);
+  }
+  const whole = wholeSeconds(slices) ?? 0;
+  return last - first > TOGETHER * whole ? last - first : undefined;
 }
 
 /** Throws RuntimeFailure FC0924 where the steps of a run are none of the graph that is to be compared with it. */
@@ -172,6 +190,8 @@ export interface AgainstReport {
   readonly paramsOfRun?: string;
   /** How many the run had. */
   readonly requests: number;
+  /** Seconds over which they arrived, where they did not come together as those of a simulation do. */
+  readonly arrivedOver?: number;
   /** What is simulated instead of them, where a workload is named. */
   readonly workload?: NamedWorkload;
   readonly categories: readonly Comparison[];
@@ -208,6 +228,7 @@ export function againstReport(
     ...(run.transitions !== undefined && { transitionsOfRun: run.transitions }),
     ...(differ && { params: differ.here, paramsOfRun: differ.run }),
     requests: run.requests.length,
+    ...(run.arrivedOver !== undefined && { arrivedOver: run.arrivedOver }),
     ...(workload && { workload }),
     categories,
     ...(lacking.length > 0 && { lacking }),
@@ -226,6 +247,7 @@ export function describeAgainst({
   params,
   paramsOfRun,
   requests,
+  arrivedOver,
   workload,
   categories,
   lacking = [],
@@ -248,6 +270,10 @@ export function describeAgainst({
     lacking.length === 0
       ? ''
       : `\n  not compared: ${lacking.join(', ')}; the trace leaves out what lies within steps`;
+  const spread =
+    arrivedOver === undefined
+      ? ''
+      : `\n  its requests arrived over ${formatDuration(arrivedOver)}; the simulation has all of its own from the beginning`;
   const others = [
     ...(planOfRun === plan ? [] : [`of plan ${planOfRun}`]),
     ...(modelOfRun === model ? [] : [`for model ${modelOfRun}`]),
@@ -263,5 +289,5 @@ export function describeAgainst({
     workload === undefined
       ? ''
       : `; simulated: ${plural(workload.requests, 'request')} of ${workload.name}, which is other work`;
-  return `plan ${plan}${here} against ${trace}${other}, ${plural(requests, 'request')}${instead}; seconds of all devices\n${indent(table)}${without}`;
+  return `plan ${plan}${here} against ${trace}${other}, ${plural(requests, 'request')}${instead}; seconds of all devices\n${indent(table)}${without}${spread}`;
 }

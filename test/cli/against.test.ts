@@ -4,8 +4,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterAll, expect, it } from 'vitest';
-import { readRun } from '../../cli/against.js';
+import { againstReport, describeAgainst, readRun } from '../../cli/against.js';
 import { commonPrefixes } from '../../runtime/clock/common-prefixes.js';
+import type { Plan } from '../../compiler/plan/plan.js';
 import type { SimulatedRequest } from '../../runtime/clock/simulation.js';
 import { createPromptTree } from '../../runtime/engine/prompt-tree.js';
 import { openTraceFile, type TraceFigures } from '../../runtime/trace/trace-file.js';
@@ -65,6 +66,30 @@ it('knows prompts that are like the same one that was not finished', () => {
     { promptTokens: 60, outputTokens: 7, like: { request: 0, tokens: 30 } },
     { promptTokens: 60, outputTokens: 7, like: { request: 1, tokens: 32 } },
   ]);
+});
+
+it('says over how long requests arrived that did not come together', () => {
+  const spanning = (seconds: number): string => {
+    const path = join(folder, 'slow.json');
+    let now = 0;
+    const onBroken = (reason: string): void => {
+      throw new Error(reason);
+    };
+    const tracer = openTraceFile(path, { describe: ({ file }) => file, about: {}, onBroken, now: () => now });
+    for (const request of [0, 1, 2]) {
+      now = 500 * request * seconds;
+      tracer.begin(HOST.requests, 'arrive', { request, promptTokens: 9 }).end();
+    }
+    now = 100_000;
+    for (const request of [0, 1, 2]) tracer.begin(HOST.requests, 'finish', { request, tokens: 7 }).end();
+    tracer.close({ peakMemory: {}, resumed: 0 });
+    const plan = { name: 'p', model: { name: 'm' } as Plan['model'] };
+    return describeAgainst(againstReport(readRun(path), plan, [], { transitions: 'dataflow' }));
+  };
+  expect(spanning(60)).toMatch(
+    /\n {2}its requests arrived over 1 min 00 s; the simulation has all of its own from the/,
+  );
+  expect(spanning(4)).not.toContain('arrived over');
 });
 
 it('refuses a run that was interrupted, or whose trace lacks its end', () => {
