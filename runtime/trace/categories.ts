@@ -16,6 +16,8 @@ export interface Category {
   readonly name: string;
   /** A category that this one is a part of. */
   readonly of?: string;
+  /** The clock may have all of it happen without giving it any time. */
+  readonly isInstant?: true;
   /** Whether a slice counts for the category. Goes by process, thread and name alone. */
   readonly matches: (slice: TimedName) => boolean;
 }
@@ -55,7 +57,8 @@ export const CATEGORIES: readonly Category[] = [
   },
   { name: 'waits for weights', of: STEPS, matches: on('queue', /^wait for weights$/) },
   { name: 'KV out', matches: on('copy', /^page_out$/) },
-  { name: 'KV in', matches: on('copy', /^page_in$/) },
+  // Done when the host has written it.
+  { name: 'KV in', isInstant: true, matches: on('copy', /^page_in$/) },
   // From the change of stage until all is where it belongs; what is brought near before that waits for most of its time.
   { name: 'weights', matches: onDevice(/^(?!prefetch ).* -> /) },
   { name: 'weights ahead', matches: onDevice(/^prefetch .* -> /) },
@@ -128,7 +131,7 @@ export interface Comparison {
   readonly of?: string;
   readonly run: Tally;
   readonly simulated: Tally;
-  /** Simulated seconds divided by those of the run, less 1; absent where the run has none. */
+  /** Simulated seconds divided by those of the run, less 1; absent where the run has none, or the clock gives it none. */
   readonly error?: number;
 }
 
@@ -167,13 +170,15 @@ export function compareCategories(run: readonly TimedName[], simulated: Iterable
   const onlySteps = hasSteps && slicesOf(COARSE) === 0;
   const left = coarse ? FINE : [COARSE];
   const rows = CATEGORIES.filter(({ name }) => !left.includes(name))
-    .map(({ name, of }) => comparison(name, of, measured.tally.get(name)!, clock.tally.get(name)!))
+    .map((category) =>
+      comparison(category, measured.tally.get(category.name)!, clock.tally.get(category.name)!),
+    )
     .filter((each) => each.run.seconds > 0 || each.simulated.seconds > 0);
   const isLacking = ({ of, run: { slices } }: Comparison): boolean =>
     onlySteps && of === STEPS && slices === 0;
   return {
     categories: [
-      comparison('whole run', undefined, measured.whole, clock.whole),
+      comparison({ name: 'whole run' }, measured.whole, clock.whole),
       ...rows.filter((row) => !isLacking(row)),
     ],
     lacking: rows.filter(isLacking).map(({ category }) => category),
@@ -196,12 +201,17 @@ function summed(slices: Iterable<TimedName>): {
   return { tally, whole: { seconds: wholeSeconds(requests) ?? 0, slices: 1 } };
 }
 
-function comparison(category: string, of: string | undefined, run: Tally, simulated: Tally): Comparison {
+function comparison(
+  { name, of, isInstant = false }: Omit<Category, 'matches'>,
+  run: Tally,
+  simulated: Tally,
+): Comparison {
+  const isTimeless = isInstant && simulated.slices > 0 && simulated.seconds === 0;
   return {
-    category,
+    category: name,
     ...(of !== undefined && { of }),
     run,
     simulated,
-    ...(run.seconds > 0 && { error: simulated.seconds / run.seconds - 1 }),
+    ...(run.seconds > 0 && !isTimeless && { error: simulated.seconds / run.seconds - 1 }),
   };
 }

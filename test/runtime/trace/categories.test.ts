@@ -72,6 +72,20 @@ describe('categories of a trace', () => {
     expect(extra).toMatchObject({ category: 'KV on disk', simulated: { seconds: 1 } });
     expect(extra).not.toHaveProperty('error');
   });
+
+  it('have no error where the clock gives them no time', () => {
+    const run = [
+      slice('gpu[0]', 'copy', 'page_in', 0, 1),
+      slice('gpu[0]', 'copy', 'page_out', 0, 1),
+      ...ends(2),
+    ];
+    const { categories } = compareCategories(run, [slice('gpu[0]', 'copy', 'page_in', 0, 0), ...ends(2)]);
+    expect(categories.map(({ category, error }) => [category, error])).toEqual([
+      ['whole run', 0],
+      ['KV out', -1],
+      ['KV in', undefined],
+    ]);
+  });
 });
 
 it('counts a step that decodes beside a prefill as the prefill that it was called in earlier traces', () => {
