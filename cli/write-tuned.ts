@@ -60,8 +60,8 @@ export function withTunedPlan(source: TunedSource, base: Plan, winner: Plan): Wr
   const usual = `${base.name}_tuned`;
   const { name, old } = placeFor(parsed, usual);
   const own = inheritedText(source, file, base.name);
-  const [cap, found] = [base, winner].map((plan) => carryingTier(plan)?.cap);
-  const asWritten = cap === found ? own : new Map([...own, kvInFigures(winner)]);
+  const [cap, capFound] = [base, winner].map((plan) => carryingTier(plan)?.cap);
+  const asWritten = cap === capFound ? own : new Map([...own, kvInFigures(winner)]);
   const inFigures = new Map([...asWritten.keys()].flatMap((key) => inFigure(key, base, winner)));
   const lineEnd = /\r\n|\n|\r/.exec(text)?.[0] ?? '\n';
   const attempt = (inherited: ReadonlyMap<string, string>, filled?: number): Attempt => {

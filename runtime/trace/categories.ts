@@ -202,11 +202,11 @@ function summed(slices: Iterable<TimedName>): {
 }
 
 function comparison(
-  { name, of, isInstant = false }: Omit<Category, 'matches'>,
+  { name, of, isInstant }: Omit<Category, 'matches'>,
   run: Tally,
   simulated: Tally,
 ): Comparison {
-  const isTimeless = isInstant && simulated.slices > 0 && simulated.seconds === 0;
+  const isTimeless = isInstant === true && simulated.slices > 0 && simulated.seconds === 0;
   return {
     category: name,
     ...(of !== undefined && { of }),

@@ -183,7 +183,7 @@ plan p for small on box { stage serve: prefill + decode on ${stage} }
     expect(errorsOf(other, set)).toEqual([]);
     // Only `dp` may be 3: the last axis will not do.
     const odd = cards('cards: int = 4 in [4, 12]', 'gpu { mesh (dp: fill) }');
-    const first = written(odd, 'static', '(dp: 2, tp: 2)');
+    const first = written(odd, 'fused', '(dp: 2, tp: 2)');
     expect(first.declaration).toContain('mesh (dp: fill, tp: 2)');
     expect(errorsOf(first)).toEqual([]);
   });
@@ -202,7 +202,7 @@ plan p for small on box { stage serve: prefill + decode on ${stage} }
 
   it('writes the size found where the plan it was tuned from is an error with other values, too', () => {
     const files = cards('cards: int = 2', 'gpu { mesh (tp: 4) }');
-    const found = written(files, 'static', '(pp: 4)', SIZES, { cards: '4' });
+    const found = written(files, 'fused', '(pp: 4)', SIZES, { cards: '4' });
     expect(found).toMatchObject({ kind: 'written' });
     expect(found.declaration).toContain('mesh (pp: 4)');
   });
