@@ -8,6 +8,7 @@ import { candidateLabel, candidatePlan, findCandidates } from '../../../compiler
 import { demandOf } from '../../../compiler/planner/demand.js';
 import { kvView } from '../../../compiler/model/kv-window.js';
 import { candidateBound } from '../../../compiler/planner/bound.js';
+import { NO_ESTIMATE } from '../../../compiler/planner/plan-estimate.js';
 import { createBoundContext } from '../../../compiler/planner/bounded-stage.js';
 import { simulate, simulateWhile } from '../../../runtime/clock/simulate.js';
 import type { SimulatedRequest } from '../../../runtime/clock/simulation.js';
@@ -104,7 +105,10 @@ describe('a batch that is never reached', () => {
     estimated.ended(trial, { reachedBatch: false, left: { now: 5, demand } });
     const likely = {
       ...larger,
-      bound: { ...bound, closely: () => ({ seconds: 3.5, betweenTokens: 0, waiting: 0 }) },
+      bound: {
+        ...bound,
+        estimate: { ...NO_ESTIMATE, closely: () => ({ seconds: 3.5, betweenTokens: 0, waiting: 0 }) },
+      },
     };
     // Estimates may be a bit too long.
     expect([estimated.cover(likely, 8.47), estimated.cover(likely, 8.48)]).toEqual([true, false]);
