@@ -4,7 +4,7 @@ import { mostFound } from '../model/common-beginning.js';
 import { firstPageSeen } from '../model/kv-window.js';
 import type { KvView } from '../model/kv-window.js';
 import type { SequencesInOrder } from './decode-rounds.js';
-import { heldPrompts, repeatedPrompts, type HeldPrompts } from './held-prompts.js';
+import { heldPrompts, type HeldPrompts } from './held-prompts.js';
 
 /** The lengths of a request, in tokens. */
 export interface RequestLengths {
@@ -166,21 +166,4 @@ export function promptsOf(demand: Demand): Demand {
 /** The part of a demand that decode does. */
 export function rowsOf(demand: Demand): Demand {
   return { ...demand, requests: 0, promptTokens: 0, promptPairs: 0 };
-}
-
-/** The demand of `times` times as many requests as these. */
-export function repeated(demand: Demand, times: number): Demand {
-  const { inOrder: _inOrder, ...sums } = demand;
-  return {
-    ...sums,
-    requests: demand.requests * times,
-    promptTokens: demand.promptTokens * times,
-    promptPairs: demand.promptPairs * times,
-    decodeRows: demand.decodeRows * times,
-    decodeKeys: demand.decodeKeys * times,
-    decodePages: demand.decodePages * times,
-    decoding: demand.decoding * times,
-    decodingPages: demand.decodingPages * times,
-    prompts: repeatedPrompts(demand.prompts, times),
-  };
 }

@@ -31,15 +31,7 @@ export function heldPrompts(tokens: readonly number[], kv: KvView): HeldPrompts 
     const pages = Math.max(1, leastPages(kv, each));
     counts.set(pages, (counts.get(pages) ?? 0) + 1);
   }
-  return summed([...counts].sort(([a], [b]) => a - b));
-}
-
-/** Every prompt `times` times. */
-export function repeatedPrompts({ pages, count }: HeldPrompts, times: number): HeldPrompts {
-  return summed(pages.map((each, kind) => [each, times * (count[kind]! - (count[kind - 1] ?? 0))]));
-}
-
-function summed(kinds: readonly (readonly [pages: number, count: number])[]): HeldPrompts {
+  const kinds = [...counts].sort(([a], [b]) => a - b);
   let [prompts, sum] = [0, 0];
   const count = kinds.map(([, each]) => (prompts += each));
   const total = kinds.map(([pages, each]) => (sum += pages * each));
