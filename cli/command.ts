@@ -143,7 +143,10 @@ export function collectSettings(
 ): Readonly<Record<string, string>> {
   const at = setting.indexOf('=');
   if (at < 1) throw new InvalidArgumentError('expected name=value');
-  return { ...gathered, [setting.slice(0, at).trim()]: setting.slice(at + 1).trim() };
+  const [name, value] = [setting.slice(0, at).trim(), setting.slice(at + 1).trim()];
+  if (Object.hasOwn(gathered, name))
+    throw new InvalidArgumentError(`${name} can be set once, and is ${gathered[name]} already.`);
+  return { ...gathered, [name]: value };
 }
 
 /** A whole number from 1 as an option's value. */

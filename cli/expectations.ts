@@ -46,8 +46,8 @@ function simulated(
 
 export type JudgedTrace =
   | { readonly kind: 'judged'; readonly plan: string; readonly verdicts: readonly Verdict[] }
-  /** A plan has to be named; the message is complete. */
-  | { readonly kind: 'usage'; readonly message: string }
+  /** There is no sound plan of the name that is wanted, and another has to be named; the message is complete. */
+  | { readonly kind: 'usage'; readonly wanted: unknown; readonly message: string }
   | { readonly kind: 'unusable'; readonly failure: RuntimeFailure };
 
 /**
@@ -72,7 +72,7 @@ export function judgeTrace(
   if (plan === undefined) {
     const names = compiled.map((each) => each.plan.name).join(', ') || 'none';
     const message = `${path} is a run of plan ${String(about['plan'])}: choose one of the file with --plan (${names})`;
-    return { kind: 'usage', message };
+    return { kind: 'usage', wanted, message };
   }
   const observed = observeTrace(plan.result.runtime, read.trace);
   if (typeof observed === 'string')

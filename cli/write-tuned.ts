@@ -9,9 +9,10 @@ import { formatExactBytes } from '../compiler/check/units.js';
 import { devicesMatching } from '../compiler/check/select-places.js';
 import type { Diagnostic } from '../compiler/diagnostics/diagnostic.js';
 import type { CompilerHost } from '../compiler/host.js';
+import { once } from '../compiler/once.js';
 import { carryingTier } from '../compiler/passes/kv-edges.js';
 import { printPath, type PathPart } from '../compiler/plan/places.js';
-import type { Plan, Stage, Topology } from '../compiler/plan/plan.js';
+import type { Mesh, Plan, Stage, Topology } from '../compiler/plan/plan.js';
 import { shareDevices } from '../compiler/plan/share-devices.js';
 import { patternsOf } from '../compiler/plan/ranges.js';
 import { formatPlan } from '../grammar/format.js';
@@ -64,7 +65,7 @@ export function withTunedPlan(source: TunedSource, base: Plan, winner: Plan): Wr
   const asWritten = cap === capFound ? own : new Map([...own, kvInFigures(winner)]);
   const inFigures = new Map([...asWritten.keys()].flatMap((key) => inFigure(key, base, winner)));
   const lineEnd = /\r\n|\n|\r/.exec(text)?.[0] ?? '\n';
-  const attempt = (inherited: ReadonlyMap<string, string>, filled?: number): Attempt => {
+  const attempt = (inherited: ReadonlyMap<string, string>, filled: number): Attempt => {
     const lines = [
       `plan ${name} for ${nameIn(file, base.model.name)} on ${nameIn(file, base.topology.name)} {`,
       ...[...inherited.values()].map((each) => `  ${each}`),
@@ -91,12 +92,14 @@ export function withTunedPlan(source: TunedSource, base: Plan, winner: Plan): Wr
     };
   };
   const found: Attempt[] = [];
+  const isUnsoundAnyway = once((name: string) => faultOf(source, name) !== undefined);
+  const mostAxes = Math.max(...winner.stages.map(({ mesh }) => axesOf(mesh).length));
   for (const inherited of [asWritten, inFigures])
-    for (const filled of [undefined, 1, 2, 3]) {
+    for (let filled = 0; filled <= mostAxes; filled++) {
       const made = attempt(inherited, filled);
       found.push(made);
       if (made.others?.length !== 0) break;
-      if (made.fault === undefined || faultOf(source, base.name) !== undefined) {
+      if (made.fault === undefined || isUnsoundAnyway(base.name)) {
         const { declaration, text: written } = made;
         return { kind: 'written', name, text: written, declaration, ...(name !== usual && { taken: usual }) };
       }
@@ -146,7 +149,7 @@ function faultOf(source: TunedSource, name: string, read?: CheckResult): Diagnos
   );
 }
 
-/** The values that an error hangs on are the last note of it. */
+/** The values that an error depends on are the last note of it. */
 function describeFault({ message, notes }: Diagnostic): string {
   const values = notes.findLast((note) => note.startsWith('with '));
   return `${values ?? 'without `--set`'}: ${message}`;
@@ -310,19 +313,27 @@ function findPlan(source: TunedSource, { file, path }: PlacedFile, name: string)
   return undefined;
 }
 
-/** @param filled which axis of the mesh takes what the others leave, the last being 1, or the first where there are fewer */
+/** The axes of a mesh, as they are written. */
+function axesOf(mesh: Mesh): readonly string[] {
+  return showMesh(mesh).split(', ');
+}
+
+/**
+ * @param filled which axis of the mesh takes what the others leave, the last being 1, or the first where there are fewer;
+ *   0 is none
+ */
 function printStage(
   { name, phases, mesh, microbatchTokens, batchRequests }: Stage,
   devices: string,
-  filled: number | undefined,
+  filled: number,
 ): string {
   const head = phases.length === 2 ? `${name}: prefill + decode` : name;
   const sizes = [
     ...(phases.includes('prefill') ? [`microbatch: ${microbatchTokens} tokens`] : []),
     ...(phases.includes('decode') ? [`batch: ${batchRequests} requests`] : []),
   ].join(', ');
-  const axes = showMesh(mesh).split(', ');
-  const at = filled && Math.max(axes.length - filled, 0);
+  const axes = axesOf(mesh);
+  const at = filled === 0 ? undefined : Math.max(axes.length - filled, 0);
   const shown = axes.map((axis, place) => (place === at ? axis.replace(/\d+$/, 'fill') : axis)).join(', ');
   return `stage ${head} on ${devices} { mesh (${shown}), ${sizes} }`;
 }

@@ -120,7 +120,7 @@ function withOtherValues(
   return done.length < rounds.length ? [...merged, cutOff(rounds.length, done.length, domains)] : merged;
 }
 
-/** Everything of a plan that its compiled form hangs on. */
+/** Everything of a plan that its compiled form depends on. */
 function identityOf({ params: _, ...rest }: Plan): string {
   return JSON.stringify(rest);
 }

@@ -107,7 +107,7 @@ export class GateParser extends CstParser {
     for (let ahead = 3; ahead < FAR; ahead++) {
       const { tokenType } = this.LA(ahead);
       if (tokenType === t.BothWays) return true;
-      if ([t.NewLine, t.LCurly, t.RCurly, EOF].includes(tokenType)) return false;
+      if ([t.Comma, t.NewLine, t.LCurly, t.RCurly, EOF].includes(tokenType)) return false;
     }
     return false;
   }

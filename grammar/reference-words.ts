@@ -121,7 +121,7 @@ export const ITEMS: Readonly<Record<string, Readonly<Record<string, WordDoc>>>> 
     },
     transitions: { doc: 'Changes of stage in a run.', snippet: 'transitions <= ${1:4} for ${2:workload}' },
     time: {
-      doc: 'Time of a run, from the first request to the last result; a warning, for it hangs on the machine too.',
+      doc: 'Time of a run, from the first request to the last result; a warning, for it depends on the machine too.',
       snippet: 'time <= ${1:300 s} for ${2:workload}',
     },
   },

@@ -16,7 +16,13 @@ import {
 } from '../expectations.js';
 import { plural } from '../format.js';
 import { jsonDocument } from '../json-document.js';
-import { checkPlanFile, countDiagnostics, isError, reportDiagnostics } from '../load-plan.js';
+import {
+  checkPlanFile,
+  countDiagnostics,
+  isError,
+  reportDiagnostics,
+  type CheckedFile,
+} from '../load-plan.js';
 import { describePlan, planReport } from '../plan-report.js';
 import { failureJson, renderFailure } from '../render-failure.js';
 import { checkAsRun, settingsOf } from '../run-settings.js';
@@ -108,6 +114,11 @@ function misuse(files: readonly string[], { trace, plan }: CheckOptions): string
   return plan !== undefined && trace === undefined ? '--plan is about the run that --trace names' : undefined;
 }
 
+/** Whether a plan stands in the file, which then has errors that are to be told if it is not sound, or none can be read. */
+function isDeclared({ file }: Pick<CheckedFile, 'file'>, name: unknown): boolean {
+  return file === undefined || file.items.some((item) => item.kind === 'plan' && item.name.text === name);
+}
+
 function checkOne(file: string, options: CheckOptions, terminal: Terminal) {
   const read = options.trace === undefined ? undefined : readTraceFile(options.trace);
   const { checked, differ } =
@@ -119,8 +130,7 @@ function checkOne(file: string, options: CheckOptions, terminal: Terminal) {
   const compiled = compileChecked(checked, checked.path, { everyValue: true });
   const sound = compiled.compiled.filter(({ result }) => result.runtime.stages.length > 0);
   const judged = read && judgeTrace(options.trace!, read, sound, options.plan);
-  // Where the plan has errors, they are what is to be told.
-  const trace = judged?.kind === 'usage' && compiled.diagnostics.some(isError) ? undefined : judged;
+  const trace = judged?.kind === 'usage' && isDeclared(checked, judged.wanted) ? undefined : judged;
   const observed =
     trace?.kind === 'judged'
       ? brokenBy(trace.verdicts)

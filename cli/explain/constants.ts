@@ -1,5 +1,5 @@
 /**
- * The constants that a plan's simulation hangs on, each with its value and where that comes from: declared in a file of
+ * The constants that a plan's simulation depends on, each with its value and where that comes from: declared in a file of
  * the user, a figure shipped in the library with the source that the library's comments give, or a default.
  */
 import { formatExactBytes, formatQuantity } from '../../compiler/check/units.js';

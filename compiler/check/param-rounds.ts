@@ -50,7 +50,7 @@ export function mergeRounds(rounds: readonly Round[], domains: ParamDomains): re
 
 type Values = ReadonlyMap<ParamDecl, ReadonlySet<ParamValue>>;
 
-/** Which values a finding hangs on: those of a single param where they alone decide, else whole combinations. */
+/** Which values a finding depends on: those of a single param where they alone decide, else whole combinations. */
 function causingValues(
   failing: readonly Round[],
   rounds: readonly Round[],

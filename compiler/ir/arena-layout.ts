@@ -16,7 +16,7 @@ import type { Residence, TransitionsByResidence } from './weight-arena.js';
 /** Every device can bind a buffer from a multiple of this on: WebGPU allows none to ask for more. */
 export const ALIGNMENT = 256;
 
-/** A residence as far as its layout hangs on it. Weights are numbers here, in the order of the residence. */
+/** A residence as far as its layout depends on it. Weights are numbers here, in the order of the residence. */
 export interface Tenant {
   /** Of every weight. */
   readonly bytes: Float64Array;

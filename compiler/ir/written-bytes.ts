@@ -49,7 +49,7 @@ export function bytesByPiece(weight: RuntimeWeight, wanted: readonly WeightPiece
   });
 }
 
-/** Whether a piece shares no word with others. Rows begin with words, so it hangs on its columns. */
+/** Whether a piece shares no word with others. Rows begin with words, so it depends on its columns. */
 export function isWholeWords({ dtype }: RuntimeWeight, { at, cols }: WeightPiece): boolean {
   return packedBytes(dtype, at[1]) % 4 === 0 && packedBytes(dtype, cols[1] - cols[0]) % 4 === 0;
 }

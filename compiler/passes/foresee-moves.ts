@@ -39,7 +39,7 @@ export interface PlannedMoves {
   /** One per change. */
   readonly sending: () => readonly PlannedSending[];
   /**
-   * What the moves need of memory, as they will when they are lowered; absent where nothing moves, and where it hangs on
+   * What the moves need of memory, as they will when they are lowered; absent where nothing moves, and where it depends on
    * who sends what.
    */
   readonly foreseen: () => KnownWeights | undefined;

@@ -11,7 +11,7 @@ export type Never = Extract<CheckedExpectation, { kind: 'never' }>;
 export type Causes = Required<Pick<Surroundings, 'related' | 'notes'>>;
 
 /**
- * The diagnostic of a bound that `value` does not keep; undefined when it does. Time hangs on the machine as much as on
+ * The diagnostic of a bound that `value` does not keep; undefined when it does. Time depends on the machine as much as on
  * the plan, so that one is a warning.
  *
  * @param seen where the value was seen, behind it: ` in the run`; nothing for the compiled plan

@@ -18,8 +18,9 @@ export interface KvPlace {
   readonly tier: Tier;
   /** Of a device beside it. */
   readonly group: string;
-  /** Of so many bytes of KV one lies here: as many as there are places where all have the same. */
-  readonly oneIn: number;
+  /** Layers times KV heads that lie here of a page of each replica that prefills, and how many there are of these in all. */
+  readonly parts: number;
+  readonly all: number;
 }
 
 /** The instances of a tier that have KV of a plan, and how much. */
@@ -36,11 +37,12 @@ export function kvPlaces(plan: Plan, { name }: Pick<KvTier, 'name'>): readonly K
     const { mesh, devices } = stage;
     for (let dp = 0; dp < mesh.dp; dp++) {
       // Of ranks beside one host it is the disk of the first that has their pages.
-      const groups = new Map<string | undefined, string>();
+      const groups = new Map<string, string>();
       for (const { rank, parts } of owners) {
         const device = devices[dp * mesh.pp * mesh.tp + rank]!;
-        const host = hostOf(device);
-        const group = groups.get(host) ?? topology.devices[device]!.group;
+        const own = topology.devices[device]!.group;
+        const host = hostOf(device) ?? own;
+        const group = groups.get(host) ?? own;
         groups.set(host, group);
         const tier = tierOf(group);
         if (tier === undefined) continue;
@@ -52,7 +54,7 @@ export function kvPlaces(plan: Plan, { name }: Pick<KvTier, 'name'>): readonly K
     replicas += mesh.dp;
   }
   const all = replicas * shape.layers * shape.kvHeads;
-  return [...held].map(([tier, { group, parts }]) => ({ tier, group, oneIn: all / parts }));
+  return [...held].map(([tier, { group, parts }]) => ({ tier, group, parts, all }));
 }
 
 /**
@@ -68,7 +70,10 @@ export function kvRoomIn(
   const { cap = Infinity } = tier;
   const places = kvPlaces(plan, tier);
   if (places.length === 0) return 0;
-  return Math.max(0, Math.min(...places.map((place) => Math.min(cap, leftIn(place)) * place.oneIn)));
+  return Math.max(
+    0,
+    Math.min(...places.map((place) => (Math.min(cap, leftIn(place)) * place.all) / place.parts)),
+  );
 }
 
 /** A rank of a replica that puts pages out, and the layers times KV heads that it has of them. */

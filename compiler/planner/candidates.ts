@@ -77,12 +77,9 @@ export function findCandidates(
 ): readonly Candidate[] {
   const devices = planDevices(plan);
   const meshes = meshesOver(plan, devices.length);
-  const own = hostKvBytes(plan);
-  const caps = own === undefined || !sizes.hostKvBytes ? [own] : sizes.hostKvBytes;
-  const host = carryingTier(plan);
-  const instances = host === undefined ? 1 : tierInstances(plan, host.name).length;
-  const allowed = [...new Set(caps.map((cap) => hostCap(cap ?? Infinity, own ?? Infinity, instances)))];
-  const bases = allowed.map((cap) => withHostCap(plan, cap, instances));
+  const rooms = hostRooms(plan) ?? [];
+  const allowed = [...new Set((sizes.hostKvBytes ?? [Infinity]).map((bytes) => hostCap(rooms, bytes)))];
+  const bases = allowed.map((cap) => withHostCap(plan, rooms, cap));
   const found: Candidate[] = [];
   const make = (strategy: Strategy, ...stages: readonly Stage[]): void => {
     for (const base of bases) found.push({ strategy, base, stages });
@@ -157,10 +154,15 @@ export function candidatePlan(candidate: Candidate): Plan {
 
 /** Bytes of KV that the plan allows in the host memory beside all of its devices; undefined where it has no host tier. */
 export function hostKvBytes(plan: Plan): number | undefined {
+  return hostRooms(plan)?.reduce((sum, each) => sum + each, 0);
+}
+
+/** The same of each host. */
+function hostRooms(plan: Plan): readonly number[] | undefined {
   const tier = carryingTier(plan);
   if (tier === undefined) return undefined;
   const { name, cap = Infinity } = tier;
-  return tierInstances(plan, name).reduce((sum, { capacity }) => sum + Math.min(cap, capacity), 0);
+  return tierInstances(plan, name).map(({ capacity }) => Math.min(cap, capacity));
 }
 
 /** The tiers of a name that the devices of the plan use. */
@@ -169,16 +171,26 @@ export function tierInstances(plan: Plan, name: string): readonly Tier[] {
   return tiersFor(plan.topology, groups, name);
 }
 
-/** A cap that a plan can say: whole bytes in each instance. */
-function hostCap(bytes: number, own: number, instances: number): number {
-  return bytes >= own ? own : Math.floor(bytes / instances) * instances;
+/**
+ * The most whole bytes in each host with which all of them have no more than `bytes`; infinite where that caps none.
+ *
+ *     rooms of 70 and 10: 60 bytes are 50 and 10, so that each may have 50
+ */
+function hostCap(rooms: readonly number[], bytes: number): number {
+  let left = bytes;
+  const ascending = rooms.toSorted((a, b) => a - b);
+  for (const [place, room] of ascending.entries()) {
+    const share = Math.floor(left / (ascending.length - place));
+    if (share < room) return share;
+    left -= room;
+  }
+  return Infinity;
 }
 
-/** @param bytes as `hostCap` has them, in all of the instances */
-function withHostCap(plan: Plan, bytes: number, instances: number): Plan {
-  if (hostKvBytes(plan) === undefined || hostKvBytes(plan)! <= bytes) return plan;
+function withHostCap(plan: Plan, rooms: readonly number[], cap: number): Plan {
+  if (rooms.every((room) => room <= cap)) return plan;
   const host = carryingTier(plan);
-  const tiers = plan.kv.tiers.map((tier) => (tier === host ? { ...tier, cap: bytes / instances } : tier));
+  const tiers = plan.kv.tiers.map((tier) => (tier === host ? { ...tier, cap } : tier));
   return { ...plan, kv: { ...plan.kv, tiers } };
 }
 

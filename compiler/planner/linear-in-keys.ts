@@ -19,8 +19,8 @@ export interface LineInKeys {
  */
 export function linesInKeys(rows: number, of: (keys: number) => readonly number[]): readonly LineInKeys[] {
   const [few, many] = [of(rows), of(rows * MANY_KEYS)];
-  return few.map((each, place) => ({
+  return few.map((each, pp) => ({
     few: each,
-    perKey: (many[place]! - each) / (rows * (MANY_KEYS - 1)),
+    perKey: (many[pp]! - each) / (rows * (MANY_KEYS - 1)),
   }));
 }

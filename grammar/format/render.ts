@@ -1,6 +1,6 @@
 /**
  * A layout as text. A block is on one line where that fits, nothing but separators is lost by it, and it is no more than
- * a list of simple members; else each member has a line. Nothing hangs on the white space of the source but whether a
+ * a list of simple members; else each member has a line. Nothing depends on the white space of the source but whether a
  * comment stands behind something or on a line of its own, and the blank lines beside comments.
  */
 import * as t from '../tokens.js';

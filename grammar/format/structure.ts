@@ -1,5 +1,5 @@
 /**
- * What the layout of a file hangs on that its tokens alone do not say, gathered from the syntax tree: where the members
+ * What the layout of a file depends on that its tokens alone do not say, gathered from the syntax tree: where the members
  * of blocks begin and end, and which brackets and signs stand close to what is before or after them.
  */
 import type {

@@ -59,15 +59,18 @@ function keepsInSplitting({ type, behavior, invert }: Json): boolean {
   return invert !== true && typeof behavior === 'string' && behavior.toLowerCase() !== 'removed';
 }
 
-/** Whether each character has tokens: its own, those of its bytes, or the one for what has none. */
+/**
+ * Whether each character has tokens: its own, those of its bytes, or the one for what has none, if that stands for no run
+ * of such characters.
+ */
 function expressesAll(json: Json): boolean {
   const { model } = json;
   if (!isObject(model) || model['type'] !== 'BPE' || !isObject(model['vocab'])) return false;
   const vocab = model['vocab'];
   const has = (token: string): boolean => Object.hasOwn(vocab, token);
-  if (typeof model['unk_token'] === 'string' && has(model['unk_token'])) return true;
-  if (isByteLevel(json)) return alphabetOfBytes().every(has);
-  return model['byte_fallback'] === true && BYTE_TOKENS.every(has);
+  if (isByteLevel(json) && alphabetOfBytes().every(has)) return true;
+  if (model['byte_fallback'] === true && BYTE_TOKENS.every(has)) return true;
+  return typeof model['unk_token'] === 'string' && has(model['unk_token']) && model['fuse_unk'] !== true;
 }
 
 const BYTE_TOKENS = Array.from(

@@ -135,6 +135,18 @@ plan turns for tiny on workstation {
     expect(run.status).toBe(1);
     expect(run.err).toContain('error[FC0305]');
     expect(run.err).not.toContain('is a run of plan');
+    const missing = await runInProcess('check', join(folder, 'no.plan'), '--trace', trace);
+    expect(missing.err).not.toContain('is a run of plan');
+  });
+
+  it('says of a plan that is not in the file that it is not there, whatever errors others have', async () => {
+    const misplaced = planFile('turns.plan', plan('transitions <= 4 GB'));
+    const run = await runInProcess('check', misplaced, '--trace', trace, '--plan', 'others', '--json');
+    expect(run.status).toBe(2);
+    expect(run.err).toContain('choose one of the file with --plan');
+    expect(JSON.parse(run.out)).toMatchObject({
+      ...{ ok: false, failure: { message: expect.stringContaining('choose one of the file') as string } },
+    });
   });
 
   it('refuses what is no trace of the plan', async () => {

@@ -65,6 +65,12 @@ describe('the command line', () => {
     expect(twice.err).toContain(`It can be given once, and is given as ${before} already.`);
   });
 
+  it('refuses a second value of a param', async () => {
+    const twice = await run('check', 'a.plan', '--set', 'n=2', '--set', 'm=1', '--set', 'n = 4');
+    expect(twice).toMatchObject({ status: 2, out: '' });
+    expect(twice.err).toContain('n can be set once, and is 2 already.');
+  });
+
   it('takes several of what gathers', async () => {
     const plans = [
       '--plan',

@@ -45,6 +45,7 @@ describe('tune --write', () => {
       expect(text).toContain(
         strategy === 'fused' ? 'stage serve: prefill + decode on node.gpu' : 'stage decode',
       );
+      expect((await runInProcess('check', file)).status).toBe(0);
       // What kind of plan it is `explain` says by the same word.
       const explained = await runInProcess('explain', file, '--plan', 'start_tuned');
       expect(explained.status).toBe(0);

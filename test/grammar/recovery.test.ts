@@ -259,6 +259,7 @@ describe('a colon before a block', () => {
 
   it('is no surplus behind a device that is called like an item', () => {
     expect(problems('topology t { tier: d\nlink: d }')).toEqual([]);
+    expect(problems('topology t { link: d, gpu[2]: d, link gpu <-> link { latency: 1 us } }')).toEqual([]);
     expect(parse('topology t { tier: d\nlink: d }', 'x').file.items).toMatchObject([
       { members: [{ kind: 'devices' }, { kind: 'devices' }] },
     ]);

@@ -11,7 +11,7 @@ export const kvCrossesByTier: Rule = ({ plan }) => {
   for (const from of plan.stages)
     for (const to of plan.stages) {
       if (from === to || !from.phases.includes('prefill') || !to.phases.includes('decode')) continue;
-      if (kvPlaces(from) === kvPlaces(to)) continue;
+      if (kvLayout(from) === kvLayout(to)) continue;
       const host = plan.topology.tiers.find((t) => t.medium === 'host');
       found.push(
         report(
@@ -34,7 +34,7 @@ export const kvCrossesByTier: Rule = ({ plan }) => {
 };
 
 /** What decides which device holds which part of the KV. */
-function kvPlaces(stage: Stage): string {
+function kvLayout(stage: Stage): string {
   const { mesh, devices, layerSplit, sharding } = stage;
   return JSON.stringify([mesh, devices, layerSplit, sharding.onTp.includes('kv_heads'), sharding.kvReplicas]);
 }

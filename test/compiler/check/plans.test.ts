@@ -297,7 +297,7 @@ describe('params', () => {
     expect(plans[0]!.stages[0]!.mesh).toEqual({ dp: 2, pp: 1, tp: 4 });
   });
 
-  it('what hangs on several params names their combinations, or the one that decides', () => {
+  it('what depends on several params names their combinations, or the one that decides', () => {
     const text = (mesh: string): string =>
       `param a: int = 1 in [1, 2, 4]\nparam b: int = 1 in [1, 2, 4]\n${fused(mesh)}`;
     const found = (mesh: string) => checkText(text(mesh)).diagnostics.flatMap(({ notes }) => notes.at(-1));

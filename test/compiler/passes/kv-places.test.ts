@@ -70,9 +70,9 @@ describe('places of KV', () => {
         }
       const places = kvPlaces(plan, { name });
       expect(places.map(({ tier }) => tier.path)).toEqual([...found.keys()]);
-      places.forEach(({ tier, oneIn }, place) => {
-        expect(1 / oneIn).toBeCloseTo(found.get(tier.path)!, 12);
-        expect(1 / oneIn).toBeCloseTo(parts[place]!, 12);
+      places.forEach(({ tier, parts: lie, all }, place) => {
+        expect(lie / all).toBeCloseTo(found.get(tier.path)!, 12);
+        expect(lie / all).toBeCloseTo(parts[place]!, 12);
       });
     }
   });

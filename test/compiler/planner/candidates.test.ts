@@ -93,6 +93,26 @@ describe('findCandidates', () => {
     expect(caps('fused', 2 * own)).toEqual([own]);
   });
 
+  it('gives all of a cap to hosts that have as much, where others have less', () => {
+    const [tier] = plan.topology.tiers;
+    const hosts = [
+      { group: 'big', capacity: 70 },
+      { group: 'small', capacity: 10 },
+    ];
+    const topology = {
+      ...plan.topology,
+      devices: plan.topology.devices.map((device, i) => ({ ...device, group: hosts[i % 2]!.group })),
+      tiers: hosts.map((host) => ({ ...tier!, ...host, path: `${host.group}.host` })),
+    };
+    const unequal = { ...plan, topology };
+    const tried = [80, 60, 40, 19, 18];
+    const sizes = { microbatchTokens: [64], batchRequests: [8], hostKvBytes: tried };
+    const found = findCandidates(unequal, ['re-sharded'], sizes).map(({ base }) => base);
+    expect([...new Set(found.map(hostKvBytes))]).toEqual([80, 60, 40, 18]);
+    const caps = found.map(({ kv }) => kv.tiers.find(({ name }) => name === 'host')!.cap);
+    expect([...new Set(caps)]).toEqual([undefined, 50, 30, 9]);
+  });
+
   it('hands nothing over without a tier', () => {
     const bare = makePlan({ stages: [{ name: 'serve', mesh: { tp: 2 } }], kv: { hostCapacity: null } });
     expect(new Set(findCandidates(bare).map(({ strategy }) => strategy))).toEqual(new Set(['fused']));

@@ -62,6 +62,7 @@ describe('the fewest tokens of a text', () => {
     ['word marks of a normaliser', MARKED],
     ['word marks of a pre-tokenizer', METASPACE],
     ['composed characters beside unknown ones', composing(MARKED)],
+    ['unknown characters as their bytes', model(CLERK, { unk_token: '<unk>', fuse_unk: true })],
   ])('are never more than it has: %s', (_, json) => {
     const tokenizer = new Tokenizer(json, {});
     const fewest = fewestTokens(json, {});
@@ -100,6 +101,7 @@ describe('the fewest tokens of a text', () => {
     ['what is between goes', { ...MARKED, pre_tokenizer: split({ behavior: 'Removed' }) }],
     ['what does not match goes', { ...MARKED, pre_tokenizer: split({ behavior: 'Isolated', invert: true }) }],
     ['an unknown character has no token', model(MARKED, { unk_token: null })],
+    ['all unknown characters in a row have one token', model(MARKED, { fuse_unk: true })],
     ['a byte has no token', model(BYTES, { vocab: { a: 0 } })],
     ['an unknown word is one token', model(MARKED, { type: 'WordPiece' })],
     ['blanks go beforehand', BYTES, { remove_space: true }],
