@@ -172,7 +172,7 @@ function modelFigures({ name, shape, weights, stored }: ModelSpec): readonly Fig
   ];
 }
 
-/** What predictions hang on; caps of KV are in the layout. */
+/** What predictions depend on; caps of KV are in the layout. */
 function constantFigures(plan: Plan, texts: ConstantTexts): readonly Figure[] {
   return ownedConstants(plan, texts).flatMap(({ kind, name, place, constants }) => {
     if (kind === 'kv') return [];

@@ -16,7 +16,7 @@ export interface Round {
   readonly found: readonly Diagnostic[];
 }
 
-/** Errors that hang on how much memory the devices have. */
+/** Errors that depend on how much memory the devices have. */
 const OF_ROOM: ReadonlySet<string> = new Set<Slug>(['weights-do-not-fit', 'kv-does-not-fit']);
 
 /** Combinations that a note lists. */

@@ -2,7 +2,7 @@
  * The weight moves of all transitions before they are lowered: what devices have of both stages gives the places of all
  * weights, those give what lasts whatever the stage, and what then is missing is planned.
  *
- * Who sends what changes nothing of that: what is sent is what a device has not, and places hang on what it has. So moves
+ * Who sends what changes nothing of that: what is sent is what a device has not, and places depend on what it has. So moves
  * are planned once, and lowered once.
  */
 import { placeWeights, type PlacedWeights } from '../ir/device-weights.js';
