@@ -14,6 +14,9 @@ import type { Strategy } from '../../compiler/planner/candidates.js';
  */
 export const CLOSELY_OVER = 0.003;
 
+/** What close estimates of single plans are too long by, at most: those above, and a little more. */
+export const FURTHEST_OVER = 0.02;
+
 /**
  * What rough estimates are too long by, at most, as parts of them: they are below what those plans take by 3% at least
  * for fused ones, and by 0.5% for re-sharded ones, and above by up to 7% for prefill and decode on devices of their

@@ -9,6 +9,7 @@ import type { FlowRule, Plan, Stage } from '../../compiler/plan/plan.js';
 import { findCandidates, hostKvBytes, type Candidate } from '../../compiler/planner/candidates.js';
 import { simulateInParts } from '../clock/simulate.js';
 import type { SimulatedRequest, Simulation } from '../clock/simulation.js';
+import { FURTHEST_OVER } from './estimate-margins.js';
 import type { TuneOptions } from './search.js';
 import { answersAll, upToContext, type Goal } from './trial.js';
 import { tuneInParts } from './tune.js';
@@ -77,7 +78,8 @@ type Wanted = Exclude<Goal, { kind: 'front' }>;
 
 /**
  * Simulates a plan that estimates may have left out, with pauses; undefined where it does not do what is wanted, or is no
- * better than the best that was found. It goes out as soon as its bound shows that.
+ * better than the best that was found. Where throughput is wanted it goes out as soon as estimates show that it is behind
+ * by more than these are off by (`FURTHEST_OVER`), and otherwise as soon as its bound shows that it is behind.
  *
  * @param best absent where none was found
  */
@@ -87,11 +89,11 @@ export function* betterThanEstimated(
   { goal, survey }: Pick<TuneOptions, 'survey'> & { readonly goal: Wanted },
   best: Simulation | undefined,
 ): Generator<void, Simulation | undefined> {
-  const within = goal.kind === 'throughput' ? best?.makespan : undefined;
   const search = tuneInParts([candidate], requests, {
     goal,
     ...(survey && { survey }),
-    ...(within !== undefined && { within }),
+    ...(goal.kind === 'throughput' &&
+      best !== undefined && { byEstimate: true, within: best.makespan * (1 + FURTHEST_OVER) }),
   });
   let part = search.next();
   for (; !part.done; part = search.next()) yield;
