@@ -100,7 +100,8 @@ export function createRoughBound(demand: Demand, context: BoundContext): RoughBo
       sequences: decode.sequences,
       figures: () => {
         const { step, request } = overheadOf(base, context.engine);
-        const betweenTokens = step + request + Math.min(prefill.oneStep, decode.oneStep);
+        const oneStep = step + request + Math.min(prefill.oneStep, decode.oneStep);
+        const betweenTokens = demand.decodeRows === 0 ? 0 : oneStep;
         const least = leastOfBoth(prefill, decode);
         return { least, estimate: least + decode.tail, betweenTokens };
       },

@@ -24,4 +24,18 @@ describe('rough bounds', () => {
     for (const each of [...candidates, ...candidates.toReversed()])
       expect(roughBound(each) !== undefined).toBe(large!.includes(each));
   });
+
+  it('say nothing of the time between tokens where no request has more than one', () => {
+    const plan = makePlan({ stages: [{ name: 'serve', mesh: { tp: 4 } }] });
+    const figuresOf = (outputTokens: number): readonly number[] => {
+      const demand = demandOf(
+        [{ promptTokens: 60, outputTokens }],
+        kvView(plan.model.shape, plan.kv.pageTokens),
+      );
+      const roughBound = createRoughBound(demand, createBoundContext(plan, FULCRUM_ENGINE));
+      return findCandidates(plan).flatMap((each) => roughBound(each)?.figures().betweenTokens ?? []);
+    };
+    expect(new Set(figuresOf(1))).toEqual(new Set([0]));
+    expect(Math.min(...figuresOf(2))).toBeGreaterThan(0);
+  });
 });
