@@ -19,6 +19,7 @@ import { formatPlan } from '../grammar/format.js';
 import { itemAfter } from '../grammar/items.js';
 import { parse, type Parsed } from '../grammar/parse.js';
 import type { Item, PlanDecl, SourceFile } from '../grammar/syntax.js';
+import { isError } from './load-plan.js';
 
 export type Written =
   | {
@@ -142,7 +143,6 @@ function faultOf(source: TunedSource, name: string, read?: CheckResult): Diagnos
   // Without params there are no other values.
   if (read !== undefined && set === undefined && read.rounds.length === 1) return undefined;
   const checked = checkFile(hostWith(source, text), path, { plans: [name] });
-  const isError = ({ severity }: Diagnostic): boolean => severity === 'error';
   return (
     checked.diagnostics.find(isError) ??
     compileChecked(checked, path, { everyValue: true }).diagnostics.find(isError)

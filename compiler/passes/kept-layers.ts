@@ -10,6 +10,7 @@ import type { Plan } from '../plan/plan.js';
 import { formatTime } from '../reshard/describe.js';
 import type { MovesEstimate } from '../reshard/estimate-moves.js';
 import { cyclePoolLoss, whyUnfit, type MemoryLayout } from './residence.js';
+import { pipelineSegments } from './shard.js';
 
 export interface KeptLayers {
   /** Ascending. */
@@ -76,10 +77,11 @@ export function describeKept({ layers, saved, lost }: KeptLayers, of: number): s
 
 /** By round: the next layer of every pipeline stage of the deepest pipeline that has one left. */
 function keepingRounds(plan: Plan): readonly (readonly number[])[] {
-  const { layerSplit } = plan.stages.reduce((deepest, stage) =>
-    stage.layerSplit.length > deepest.layerSplit.length ? stage : deepest,
+  const deepest = plan.stages.reduce((sofar, stage) =>
+    stage.layerSplit.length > sofar.layerSplit.length ? stage : sofar,
   );
-  const firsts = layerSplit.map((_, pp) => layerSplit.slice(0, pp).reduce((sum, count) => sum + count, 0));
+  const { layerSplit } = deepest;
+  const firsts = pipelineSegments(deepest).map(({ firstLayer }) => firstLayer);
   return Array.from({ length: Math.max(...layerSplit) }, (_, place) =>
     firsts.filter((_first, pp) => place < layerSplit[pp]!).map((first) => first + place),
   );

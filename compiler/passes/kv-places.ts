@@ -12,6 +12,7 @@ import type { ModelShape } from '../model/shape.js';
 import type { KvTier, Plan, Stage, Tier } from '../plan/plan.js';
 import { tierBeside, tierFor } from '../plan/routes.js';
 import { carryingTier } from './kv-edges.js';
+import { pipelineSegments } from './shard.js';
 
 /** An instance of a tier that has KV of a plan. */
 export interface KvPlace {
@@ -82,11 +83,11 @@ interface PageOwner {
   readonly parts: number;
 }
 
-function ownersOf({ mesh, layerSplit, sharding }: Stage, { kvHeads }: ModelShape): readonly PageOwner[] {
+function ownersOf(stage: Stage, { kvHeads }: ModelShape): readonly PageOwner[] {
+  const { mesh, sharding } = stage;
   const axes = sharding.onTp.includes('kv_heads') ? (['tp'] as const) : [];
-  const ranks = layerSplit.flatMap((count, pp) => {
-    const before = layerSplit.slice(0, pp).reduce((sum, each) => sum + each, 0);
-    const layers: Interval = [before, before + count];
+  const ranks = pipelineSegments(stage).flatMap(({ pp, firstLayer, lastLayer }) => {
+    const layers: Interval = [firstLayer, lastLayer + 1];
     return Array.from({ length: mesh.tp }, (_, tp) => ({
       dp: 0,
       rank: pp * mesh.tp + tp,

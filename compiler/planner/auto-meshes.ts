@@ -1,8 +1,8 @@
 /**
- * Meshes for stages that leave them open, by workloads: of all combinations those with which the workloads,
- * run one after the other, are estimated to take the shortest time, the quickest by close estimates. No plan is simulated:
- * a file must mean the same to everyone who reads it, and be read at once. The host tier counts
- * with all of its room, as what a copy of the weights takes of it is known once a plan is compiled.
+ * Meshes for stages that leave them open, by workloads: of all combinations those with which the workloads, run one after
+ * the other, are estimated to take the shortest time, the quickest by close estimates. No plan is simulated: a file must
+ * mean the same to everyone who reads it, and be read at once. The host tier counts with all of its room, as what a copy
+ * of the weights takes of it is known once a plan is compiled.
  */
 import { engineOf } from '../cost/engine-model.js';
 import { countInCommon } from '../in-common.js';

@@ -14,8 +14,8 @@
  * be free: other bubbles, waits for links, transitions, KV that is computed again.
  *
  * The work of a phase is dealt out over the replicas of its stage, however unevenly: the mean over replicas of what the
- * devices at one pipeline stage of theirs do is what an even part of the work takes or more, and some device is at the mean or above
- * it. Where replicas are not alike that holds of the least of each cost alone: see `leastCosts`.
+ * devices at one pipeline stage of theirs do is what an even part of the work takes or more, and some device is at the
+ * mean or above it. Where replicas are not alike that holds of the least of each cost alone: see `leastCosts`.
  */
 import { engineCount, type EngineModel } from '../cost/engine-model.js';
 import { countInCommon } from '../in-common.js';
