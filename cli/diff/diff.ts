@@ -10,7 +10,7 @@ import {
 } from '../format.js';
 import { escapeMarkdown } from './escape-markdown.js';
 import { FIGURE_GROUPS, type Figure, type FigureGroup, type Unit } from './figures.js';
-import { pairOwners } from './pair-owners.js';
+import { pairOwners, type NamedFigure } from './pair-owners.js';
 import { describeOtherRequests, describeWorkloads, type WorkloadPair } from './workload.js';
 
 /** A figure of two plans. */
@@ -52,7 +52,7 @@ export function diffFigures(
   after: { readonly title: string; readonly figures: readonly Figure[] },
   workload?: WorkloadPair,
 ): PlanDiff {
-  const key = ({ group, name }: Figure): string => `${group} ${name}`;
+  const key = ({ group, name }: NamedFigure): string => `${group} ${name}`;
   const [old, now] = pairOwners(before.figures, after.figures).map(
     (figures) => new Map(figures.map((each) => [key(each), each])),
   );

@@ -7,7 +7,7 @@ import { modelFeatures } from '../../compiler/plan/print-plan.js';
 import type { Simulation } from '../../runtime/clock/simulation.js';
 import { ownedConstants, type ConstantTexts } from '../explain/constants.js';
 import { tokenLoads, type TokenLoad } from '../graph/link-use.js';
-import { linkWay } from '../link-way.js';
+import { linkWay, waysOver } from '../link-way.js';
 import { planReport } from '../plan-report.js';
 import { simulationReport } from '../simulation-report.js';
 import { layoutLines } from './layout.js';
@@ -18,21 +18,32 @@ export type Unit = 'text' | 'count' | 'bytes' | 'seconds' | 'rate';
 export interface Figure {
   /** What it belongs to: figures of two plans with equal group and name are compared. */
   readonly group: FigureGroup;
-  readonly name: string;
+  readonly name: FigureName;
   readonly unit: Unit;
   readonly value: number | string;
   /** Of constants of the unit `text` that are a size: what `value` rounds, in a unit of its own. */
   readonly bytes?: number;
-  /** The device, tier or link that a constant is of: `name` then is one of its properties. */
+  /** The device, tier or link that a constant is of: `name` then begins with it. */
   readonly owner?: ConstantOwner;
   /** Other figures mean less where it is not zero: it is then shown though both plans have the same. */
   readonly standing?: true;
+}
+
+/** A name, whole or in parts: those that name something of a topology are as the plan calls it. */
+export type FigureName = string | readonly (string | Called)[];
+
+/** What is called so: a device kind, a tier or a link as its constants are, a tier of KV, or a way over a link. */
+export interface Called {
+  readonly kind: ConstantOwner['kind'] | 'kv tier' | 'way';
+  readonly name: string;
 }
 
 /** A device kind, tier or link that constants are of. */
 export interface ConstantOwner {
   readonly kind: 'device' | 'tier' | 'link';
   readonly name: string;
+  /** What other figures call it: a tier as plans do, a link by the ways over it. Always as many, in one order. */
+  readonly others: readonly Called[];
   /** Where it stands in the topology, whatever it is called. */
   readonly place: string;
   /** What it is, in short. */
@@ -59,13 +70,13 @@ export function figuresOf(
   texts: ConstantTexts,
 ): readonly Figure[] {
   const report = planReport(runtime, transitions, plan.topology);
-  const bytes = (name: string, value: number): Figure => ({
+  const bytes = (name: FigureName, value: number): Figure => ({
     group: 'bytes per link',
     name,
     unit: 'bytes',
     value,
   });
-  const peak = (name: string, value: number): Figure => ({
+  const peak = (name: FigureName, value: number): Figure => ({
     group: 'peak per tier',
     name,
     unit: 'bytes',
@@ -83,16 +94,16 @@ export function figuresOf(
     ...runtime.stages.flatMap((stage) =>
       tokenLoads(plan, stage).map((load) =>
         bytes(
-          `${stage.name}: ${EXCHANGES[load.exchange]} per token, ${linkWay(load)}`,
+          [`${stage.name}: ${EXCHANGES[load.exchange]} per token, `, way(linkWay(load))],
           Math.round(load.bytes),
         ),
       ),
     ),
     ...report.kv.flatMap(({ from, to, cost }) =>
-      cost.links.map((link) => bytes(`KV ${from} -> ${to} per token, ${linkWay(link)}`, link.bytes)),
+      cost.links.map((link) => bytes([`KV ${from} -> ${to} per token, `, way(linkWay(link))], link.bytes)),
     ),
     ...report.weights.flatMap(({ from, to, links }) =>
-      links.map((link) => bytes(`weights ${from} -> ${to}, ${linkWay(link)}`, link.bytes)),
+      links.map((link) => bytes([`weights ${from} -> ${to}, `, way(linkWay(link))], link.bytes)),
     ),
     peak(
       'device',
@@ -115,9 +126,10 @@ export function figuresOf(
       { tier: runtime.diskTier, most: simulation?.tierPeak.disk },
     ].flatMap(({ tier, most }) => {
       if (tier === undefined) return [];
+      const called: Called = { kind: 'kv tier', name: tier.name };
       return [
-        peak(`${tier.name}: room for KV`, tier.pages * (runtime.hostTier?.pageBytes ?? 0)),
-        ...(most === undefined ? [] : [peak(`${tier.name}: KV`, most)]),
+        peak([called, ': room for KV'], tier.pages * (runtime.hostTier?.pageBytes ?? 0)),
+        ...(most === undefined ? [] : [peak([called, ': KV'], most)]),
       ];
     }),
     // As if nothing else went on: in a simulation devices wait for each other, and KV moves as well.
@@ -151,7 +163,7 @@ function simulatedFigures(plan: string, simulation: Simulation): readonly Figure
     predicted('idle time of a device', 'seconds', idle),
     predicted('transitions', 'count', transitions.count),
     predicted('time of all transitions', 'seconds', transitions.seconds),
-    ...linkUse.map(({ link, bytes }) => predicted(`bytes over ${link}`, 'bytes', bytes)),
+    ...linkUse.map(({ link, bytes }) => predicted(['bytes over ', way(link)], 'bytes', bytes)),
   ];
 }
 
@@ -174,7 +186,7 @@ function modelFigures({ name, shape, weights, stored }: ModelSpec): readonly Fig
 
 /** What predictions depend on; caps of KV are in the layout. */
 function constantFigures(plan: Plan, texts: ConstantTexts): readonly Figure[] {
-  return ownedConstants(plan, texts).flatMap(({ kind, name, place, constants }) => {
+  return ownedConstants(plan, texts).flatMap(({ kind, name, place, tier, link, constants }) => {
     if (kind === 'kv') return [];
     const shown = constants.map(({ what, value, bytes, origin }) => ({
       property: what.slice(`${name}: `.length),
@@ -187,10 +199,17 @@ function constantFigures(plan: Plan, texts: ConstantTexts): readonly Figure[] {
       .filter(({ property, origin }) => SUMMARISED.test(property) && origin !== 'default')
       .map(({ property, value }) => `${property} ${value}`)
       .join(', ');
-    const owner = { kind, name, place, summary };
-    return shown.map(({ property, value, bytes }) => {
-      return { ...text('constants', property, value), owner, ...(bytes !== undefined && { bytes }) };
-    });
+    const others: readonly Called[] = link
+      ? waysOver(link).map(way)
+      : tier
+        ? [{ kind: 'kv tier', name: tier }]
+        : [];
+    const owner: ConstantOwner = { kind, name, others, place, summary };
+    return shown.map(({ property, value, bytes }) => ({
+      ...text('constants', [{ kind, name }, `: ${property}`], value),
+      owner,
+      ...(bytes !== undefined && { bytes }),
+    }));
   });
 }
 
@@ -214,7 +233,9 @@ const EXCHANGES: Readonly<Record<TokenLoad['exchange'], string>> = {
   send: 'send',
 };
 
-const text = (group: FigureGroup, name: string, value: string): Figure => ({
+const way = (name: string): Called => ({ kind: 'way', name });
+
+const text = (group: FigureGroup, name: FigureName, value: string): Figure => ({
   group,
   name,
   unit: 'text',
@@ -228,7 +249,7 @@ const count = (group: FigureGroup, name: string, value: number): Figure => ({
   value,
 });
 
-const predicted = (name: string, unit: Unit, value: number): Figure => ({
+const predicted = (name: FigureName, unit: Unit, value: number): Figure => ({
   group: 'predicted',
   name,
   unit,

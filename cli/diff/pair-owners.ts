@@ -1,31 +1,42 @@
 /**
- * Constants of devices, tiers and links that are called otherwise in one of two plans: compared by where they stand, so
- * that no change of them hides behind a new name.
+ * What two plans call devices, tiers and links, where they call them otherwise: they are compared by where they stand, so
+ * that no change hides behind a new name.
  */
 import { groupBy } from '../../compiler/group-by.js';
-import type { ConstantOwner, Figure } from './figures.js';
+import type { Called, ConstantOwner, Figure, FigureName } from './figures.js';
+
+/** A figure as it is compared: what both plans have is called the same on both sides. */
+export interface NamedFigure extends Figure {
+  readonly name: string;
+}
 
 /**
- * Names constants so that those to be compared are called the same on both sides. An owner that one side alone has is
- * one figure that says what it is.
+ * Names figures so that those to be compared are called the same on both sides. The constants of what one side alone has
+ * are one figure that says what it is.
  */
 export function pairOwners(
   before: readonly Figure[],
   after: readonly Figure[],
-): readonly [before: readonly Figure[], after: readonly Figure[]] {
+): readonly [before: readonly NamedFigure[], after: readonly NamedFigure[]] {
   const [old, now] = [ownersOf(before), ownersOf(after)];
-  const shared = [...old.keys()].filter((key) => now.has(key));
-  const same = shared.map((key) => [key, old.get(key)!.name] as const);
-  const pairs = renamed(lacking(old, now), lacking(now, old)).map(
-    ([was, is]) => [keyOf(was), keyOf(is), `${is.name} (${was.name} before)`] as const,
+  const pairs = renamed(lacking(old, now), lacking(now, old));
+  const names = pairs.map(([was, is]) =>
+    [was, ...was.others].map((part, nth) => {
+      const like = nth === 0 ? is : is.others[nth - 1]!;
+      const whole = part.kind === 'way' ? was.name : part.name;
+      const name = like.name === part.name ? part.name : `${like.name} (${whole} before)`;
+      return { was: keyOf(part), is: keyOf(like), name };
+    }),
   );
-  return [
-    named(before, new Map([...same, ...pairs.map(([was, , name]) => [was, name] as const)])),
-    named(after, new Map([...same, ...pairs.map(([, is, name]) => [is, name] as const)])),
-  ];
+  const [oldNames, newNames] = (['was', 'is'] as const).map(
+    (side) => new Map(names.flat().map((each) => [each[side], each.name])),
+  );
+  const alone = (owner: ConstantOwner): boolean =>
+    ![old, now].every((owners) => owners.has(keyOf(owner))) && !pairs.some((pair) => pair.includes(owner));
+  return [named(before, oldNames!, alone), named(after, newNames!, alone)];
 }
 
-const keyOf = ({ kind, name }: ConstantOwner): string => `${kind} ${name}`;
+const keyOf = ({ kind, name }: Called): string => `${kind} ${name}`;
 
 function ownersOf(figures: readonly Figure[]): ReadonlyMap<string, ConstantOwner> {
   return new Map(figures.flatMap(({ owner }) => (owner ? [[keyOf(owner), owner]] : [])));
@@ -52,17 +63,29 @@ function renamed(
   });
 }
 
-/** @param names of owners; those of one side alone have none */
-function named(figures: readonly Figure[], names: ReadonlyMap<string, string>): readonly Figure[] {
+/**
+ * @param names of what the other side calls otherwise, by `keyOf`
+ * @param alone whether the other side has no such owner
+ */
+function named(
+  figures: readonly Figure[],
+  names: ReadonlyMap<string, string>,
+  alone: (owner: ConstantOwner) => boolean,
+): readonly NamedFigure[] {
   const told = new Set<string>();
-  return figures.flatMap((figure): readonly Figure[] => {
+  return figures.flatMap((figure): readonly NamedFigure[] => {
     const { owner } = figure;
-    if (owner === undefined) return [figure];
+    if (owner === undefined || !alone(owner)) return [{ ...figure, name: nameOf(figure.name, names) }];
     const key = keyOf(owner);
-    const name = names.get(key);
-    if (name !== undefined) return [{ ...figure, name: `${name}: ${figure.name}` }];
     if (told.has(key)) return [];
     told.add(key);
     return [{ ...figure, name: key, value: owner.summary }];
   });
+}
+
+function nameOf(name: FigureName, names: ReadonlyMap<string, string>): string {
+  if (typeof name === 'string') return name;
+  return name
+    .map((part) => (typeof part === 'string' ? part : (names.get(keyOf(part)) ?? part.name)))
+    .join('');
 }

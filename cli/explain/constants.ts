@@ -42,6 +42,9 @@ export interface OwnedConstants {
   readonly name: string;
   /** Where it stands in the topology, whatever it is called; the same for what others declare there. */
   readonly place: string;
+  /** Of a tier, what plans call it: the same in all groups that have one. */
+  readonly tier?: string;
+  readonly link?: Link;
   readonly constants: readonly Constant[];
 }
 
@@ -66,7 +69,7 @@ export function ownedConstants(plan: Plan, texts: ConstantTexts): readonly Owned
     ...tierConstants(topology, texts),
     ...topology.links.map((link): OwnedConstants => {
       const constants = linkConstants(link, topology, texts);
-      return { kind: 'link', name: linkName(link), place: linkPlace(link, topology), constants };
+      return { kind: 'link', name: linkName(link), place: linkPlace(link, topology), link, constants };
     }),
     { kind: 'engine', name: topology.name, place: '', constants: overheadConstants(topology, texts) },
   ];
@@ -222,7 +225,7 @@ function tierConstants({ tiers, origin: around }: Topology, texts: ConstantTexts
     const constant = sized(capacity, (value) =>
       given(`${name}: capacity`, value, origin, 'capacity', texts, around),
     );
-    return { kind: 'tier', name, place: `${scopeOf(group)}${medium}`, constants: [constant] };
+    return { kind: 'tier', name, place: `${scopeOf(group)}${medium}`, tier: own, constants: [constant] };
   });
 }
 

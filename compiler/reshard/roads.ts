@@ -179,7 +179,7 @@ function endsOf({ link, from, to }: Hop, parse: typeof parsePath): LaneEnds {
   return { from: upTo(from, start, depth + near.length), to: upTo(to, end, depth + far.length) };
 }
 
-/** `gpu` of `node[2].gpu[5]`. */
-function arrayName(path: string): string {
+/** `gpu` of `node[2].gpu[5]`: what ends of a link are called. */
+export function arrayName(path: string): string {
   return parsePath(path).at(-1)!.name;
 }

@@ -1,5 +1,5 @@
 /** `fulcrum diff` names what is no figure: what a plan says of its layout, and parts of machines by other names. */
-import { rmSync, writeFileSync } from 'node:fs';
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { diffs, folder, planFile } from './diff-support.js';
@@ -102,6 +102,45 @@ plan p for m on t { stage serve: prefill + decode on gpu { mesh (tp: 4) }, flow 
         ['ram (host before): capacity', '1 GiB', '2 GiB'],
         ['gpu <-> ram (gpu <-> host before): bandwidth', '1 GB/s', '4 GB/s'],
       ]);
+    });
+
+    it('compares what links carry and tiers hold under names that both sides share', async () => {
+      const two = (name: string, [host, gpus, capacity]: readonly [string, string, string]): string => {
+        const file = join(folder, name);
+        writeFileSync(
+          file,
+          `device slow { memory: 1 GB, bandwidth: 10 GB/s, compute: { f32: 1 TFLOPS } }
+topology t { gpu[4]: slow, link ${gpus} <-> ${gpus} { bandwidth: 2 GB/s }, tier ${host} { capacity: ${capacity} }, link gpu <-> ${host} { bandwidth: 1 GB/s } }
+model m { family: llama, layers: 4, hidden: 64, heads: 4, kv_heads: 4, ffn: 128, vocab: 64, context: 128, weights: f32 }
+workload w { requests: 8, prompt: 32, output: 8 }
+plan p for m on t {
+  stage a: prefill on gpu { mesh (pp: 4) }, stage b: decode on gpu { mesh (tp: 4) }, kv { tiers: gpu -> ${host} }
+  flow requests -> a -> b -> results { to b when ${host}.full, to a when ${host}.used < 20% }
+}
+`,
+        );
+        return file;
+      };
+      const own = two('tiers-a.plan', ['host', 'gpu', '1 GiB']);
+      const changesOf = async (other: string) =>
+        (await diffs(own, other, '--workload', 'w')).all[0]!.changes.filter(({ group }) =>
+          ['bytes per link', 'peak per tier', 'predicted'].includes(group),
+        );
+      expect(await changesOf(two('tiers-b.plan', ['ram', 'gpu[0..3]', '1 GiB']))).toEqual([]);
+      const changes = await changesOf(two('tiers-c.plan', ['ram', 'gpu', '2 GiB']));
+      expect(changes.map(({ name }) => name)).toEqual(['ram (host before): room for KV']);
+      expect(changes[0]!.before).toBeCloseTo(Number(changes[0]!.after) / 2, -6);
+      const halved = two('tiers-d.plan', ['ram', 'gpu', '1 GiB']);
+      writeFileSync(halved, readFileSync(halved, 'utf8').replace('kv { ', 'kv { dtype: f16, '));
+      const [ram, both] = ['gpu <-> ram', '(gpu <-> host before)'];
+      expect((await changesOf(halved)).map(({ name }) => name)).toEqual(
+        expect.arrayContaining([
+          `KV a -> b per token, ${ram}, gpu to ram ${both}`,
+          `KV a -> b per token, ${ram}, ram to gpu ${both}`,
+          'ram (host before): KV',
+          `bytes over ${ram}, gpu to ram ${both}`,
+        ]),
+      );
     });
 
     it('says what is gone and what is new where nothing stands there on the other side', async () => {
