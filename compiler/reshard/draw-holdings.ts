@@ -53,6 +53,8 @@ export interface StageLook {
   readonly colour: (device: number) => string;
   /** Patterns of the boxes that several devices share, which a picture defines. */
   readonly stripes: readonly string[];
+  /** Whether some device is drawn with its number alone. */
+  readonly numbered: boolean;
 }
 
 /** All stages as a picture of its own. */
@@ -82,11 +84,14 @@ export function stageLook(
     listOf(own, options).map(({ line }) => LIST + textWidth(line, SMALL)),
   );
   const colour = colours(holdings);
+  const column = Math.ceil(Math.max(COLUMN_WIDTH, ...parts, ...widths, ...listed));
+  const drawn = stages.flatMap(([, ranks]) => placedBoxes(ranks, column, options));
   return {
-    column: Math.ceil(Math.max(COLUMN_WIDTH, ...parts, ...widths, ...listed)),
+    column,
     captionLines: Math.max(0, ...texts.map(({ captions }) => captions.length)),
     colour,
     stripes: [...new Set(boxes.flat().flatMap(({ devices }) => stripesOf(devices, colour)))],
+    numbered: drawn.some(({ devices, label }) => label?.name === numbersOf(devices)),
   };
 }
 
@@ -102,11 +107,12 @@ export function secondColumn({ column }: StageLook): number {
 
 /** Title and key, and the widths of both. */
 export function drawHead(
-  { stripes }: StageLook,
+  { stripes, numbered }: StageLook,
   { title, devicePath }: DrawOptions,
 ): { readonly svg: readonly string[]; readonly widths: readonly number[] } {
   const key =
-    `A box is what a device holds: layers downwards, kv heads across. A number is that of a device: 0 is ${devicePath(0)}.` +
+    'A box is what a device holds: layers downwards, kv heads across.' +
+    (numbered ? ` A number is that of a device: 0 is ${devicePath(0)}.` : '') +
     (stripes.length > 0 ? ' Striped: several devices hold the same.' : '');
   return {
     svg: [text(MARGIN, 40, title, TITLE), text(MARGIN, 60, key, SMALL)],

@@ -129,12 +129,24 @@ describe('a drawing of transitions', () => {
     expect(rows!).toBeGreaterThan(caption!);
   });
 
-  it('says what numbers are, and lists boxes that have no room for a label', () => {
+  it('says what numbers are where there are any', () => {
+    const [key, number] = [
+      'A number is that of a device: 0 is gpu[0].',
+      /text-anchor="middle">\d+(\.\.\d+)?</,
+    ];
+    const few = draw({ stages: [{ name: 'serve', mesh: { pp: 2 } }] });
+    expect(few).not.toContain(key);
+    expect(few).not.toMatch(number);
+    const many = draw({ stages: [{ name: 'serve', mesh: { dp: 4, tp: 4 } }] });
+    expect(many).toContain(key);
+    expect(many).toMatch(number);
+  });
+
+  it('lists boxes that have no room for a label', () => {
     const svg = draw({
       shape: { layers: 30 },
       stages: [{ name: 'serve', mesh: { pp: 4 }, layerSplit: [27, 1, 1, 1] }],
     });
-    expect(svg).toContain('A number is that of a device: 0 is gpu[0].');
     const listed = [...svg.matchAll(/<text [^>]*y="([\d.]+)"[^>]*>(gpu\[\d\]: [^<]*)<\/text>/g)];
     expect(listed.map(([, , line]) => line)).toEqual([
       'gpu[1]: layer 27, kv heads 0 to 3',
