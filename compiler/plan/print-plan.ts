@@ -4,7 +4,7 @@ import { showCondition } from '../check/plan/flow.js';
 import { showMesh } from '../check/plan/mesh.js';
 import { formatBytesIn, formatExactBytes, formatQuantity } from '../check/units.js';
 import { tensorSizes, type ModelShape } from '../model/shape.js';
-import type { CheckedExpectation, LayerSharding, Link, Plan, Stage, Topology } from './plan.js';
+import type { CheckedExpectation, LayerSharding, Link, Plan, Stage, Topology, TpDim } from './plan.js';
 
 /** The text of a plan, ending in a line break. */
 export function printPlan(plan: Plan): string {
@@ -110,13 +110,24 @@ export function showShardings({
 }: Pick<Stage, 'sharding' | 'overrides'>): readonly string[] {
   return [
     showSharding(sharding),
-    ...overrides.map((o) => `layers[${o.firstLayer}..${o.lastLayer}].${o.part}: ${showSharding(o.sharding)}`),
+    ...overrides.map(({ firstLayer, lastLayer, part, sharding: own }) => {
+      const shown = showSharding(own, PART_DIMS[part]);
+      return `layers[${firstLayer}..${lastLayer}].${part}: ${shown}`;
+    }),
   ];
 }
 
-function showSharding(sharding: LayerSharding): string {
-  const dims = sharding.onTp.length === 0 ? 'nothing' : sharding.onTp.join(', ');
-  return `${dims} on tp${sharding.kvReplicas > 1 ? `, kv_heads in ${sharding.kvReplicas} copies` : ''}`;
+/** What the weights of a part of a layer can be cut along. */
+const PART_DIMS: Readonly<Record<Stage['overrides'][number]['part'], readonly TpDim[]>> = {
+  attention: ['heads', 'kv_heads'],
+  mlp: ['ffn'],
+};
+
+/** @param of the dimensions that there are; all unless said */
+function showSharding({ onTp, kvReplicas }: LayerSharding, of: readonly TpDim[] = onTp): string {
+  const dims = onTp.filter((dim) => of.includes(dim));
+  const copies = kvReplicas > 1 && dims.includes('kv_heads') ? `, kv_heads in ${kvReplicas} copies` : '';
+  return `${dims.length === 0 ? 'nothing' : dims.join(', ')} on tp${copies}`;
 }
 
 /** The limit of a measure of bytes, in the unit that it is written in where there is one. */

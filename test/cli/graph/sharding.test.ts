@@ -17,6 +17,6 @@ describe('a sharding', () => {
       'heads, kv_heads, ffn, vocab on tp',
     ]);
     expect(other).toContain('heads, kv_heads, ffn on tp');
-    expect(other).toContain('layers[0..1].mlp: heads, kv_heads on tp');
+    expect(other).toContain('layers[0..1].mlp: nothing on tp');
   });
 });
