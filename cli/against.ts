@@ -39,7 +39,9 @@ export function readRun(path: string): TracedRun {
   const { plan, model } = trace.about;
   const arrivedOver = spreadOfArrivals(trace);
   return {
-    ...{ path, trace, requests },
+    path,
+    trace,
+    requests,
     ...(arrivedOver !== undefined && { arrivedOver }),
     ...(typeof plan === 'string' && { plan }),
     ...(typeof model === 'string' && { model }),

@@ -60,7 +60,9 @@ export function readCalibration(text: string): EarlierCalibration | OtherText {
   const [tier] = topology.members.filter((member) => member.kind === 'tier');
   const [memory, hostMemory] = [written(device.members, 'memory'), written(tier?.members ?? [], 'capacity')];
   return {
-    ...{ kind: 'calibration', name, devices: countOf(array?.count) },
+    kind: 'calibration',
+    name,
+    devices: countOf(array?.count),
     ...(memory !== undefined && { memory }),
     ...(hostMemory !== undefined && { hostMemory }),
   };

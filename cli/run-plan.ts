@@ -208,7 +208,8 @@ async function runObserved(
     const summary = await runBatch({
       requestsPath: options.requestsPath,
       resultsPath: options.resultsPath,
-      ...{ batch, room },
+      batch,
+      room,
       start: options.start,
       ...(options.limit === undefined ? {} : { limit: options.limit }),
       ordered: options.ordered ?? false,

@@ -88,7 +88,9 @@ export function withTunedPlan(source: TunedSource, base: Plan, winner: Plan): Wr
     const [plan] = read.plans;
     const others = plan && differences(plan, winner);
     return {
-      ...{ declaration, text: written, others },
+      declaration,
+      text: written,
+      others,
       ...(others?.length === 0 && { fault: faultOf({ ...source, text: written }, name, read) }),
     };
   };

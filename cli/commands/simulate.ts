@@ -325,13 +325,18 @@ async function simulateOne(
     options.trace === undefined
       ? undefined
       : writeSimulatedTrace(options.trace, runtime, timeline, terminal, {
-          ...{ requests: workload, params: plan.params, transitions: mode, peakMemory },
+          requests: workload,
+          params: plan.params,
+          transitions: mode,
+          peakMemory,
         });
   const about = { plan, runtime, transitions };
   const alike = { transitions: mode, ...(differ && { differ }) };
   const broken = judged
     ? judgeSimulated(about, {
-        ...{ name: workload, requests, slices: timeline.slices() },
+        name: workload,
+        requests,
+        slices: timeline.slices(),
         isOf: ({ name }) => name === workload,
       })
     : [];

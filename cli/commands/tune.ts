@@ -198,7 +198,10 @@ async function tuneFile(
           ? await listening(mostPromisedInParts(candidates, survey), signal)
           : undefined;
       return {
-        ...{ result, tradeOffs: tradeOffs ?? [], own, interrupted: signal.aborted },
+        result,
+        tradeOffs: tradeOffs ?? [],
+        own,
+        interrupted: signal.aborted,
         ...(isOpen && !isEstimatedClosely(survey.demand, plan) && { roughly: true }),
         ...(promised !== undefined && { mostPromised: promised }),
       };
@@ -206,7 +209,11 @@ async function tuneFile(
   );
   const unheld = noneFits(result.counts) ? unheldRequests(candidates, requests.requests) : undefined;
   const searched = {
-    ...{ goal, top: options.top, strategies, byEstimate, interrupted },
+    goal,
+    top: options.top,
+    strategies,
+    byEstimate,
+    interrupted,
     sizes: { ...sizes, ...capsTried(candidates) },
     ...(byEstimate && goal.kind !== 'front' && { tolerance }),
     ...(roughly && { roughly }),

@@ -64,15 +64,20 @@ export function diffFigures(
     const equal = was?.value === is?.value || nothing;
     if (equal && (nothing || !stands)) continue;
     (equal ? standing : changes).push({
-      ...{ group, name: own, unit },
+      group,
+      name: own,
+      unit,
       ...(was && { before: was.value }),
       ...(is && { after: is.value }),
     });
   }
   return {
-    ...{ before: before.title, after: after.title },
+    before: before.title,
+    after: after.title,
     ...(workload && { workload }),
-    ...{ changes, standing, equal: all.size - changes.length },
+    changes,
+    standing,
+    equal: all.size - changes.length,
   };
 }
 

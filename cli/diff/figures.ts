@@ -190,7 +190,9 @@ function constantFigures(plan: Plan, texts: ConstantTexts): readonly Figure[] {
     if (kind === 'kv') return [];
     const shown = constants.map(({ what, value, bytes, origin }) => ({
       property: what.slice(`${name}: `.length),
-      ...{ value, bytes, origin },
+      value,
+      bytes,
+      origin,
     }));
     // Plans and engines are there once, whatever they are called.
     if (kind === 'plan' || kind === 'engine')

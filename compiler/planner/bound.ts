@@ -204,7 +204,9 @@ function estimateOf(
     transitions.find(({ to }) => to === stage.name)?.seconds ?? 0;
   const { prefill, decode } = bounded;
   return planEstimate(bounded, {
-    ...{ model, betweenHosts, context },
+    model,
+    betweenHosts,
+    context,
     roomToPrefill: pages.get(prefill.stage.name) ?? 0,
     toPrefill: secondsTo(prefill),
     toDecode: secondsTo(decode),

@@ -105,26 +105,28 @@ export function demandOf(requests: readonly RequestLengths[], kv: KvView): Deman
     longestOutput = Math.max(longestOutput, output);
   }
   return {
-    ...{ promptTokens, promptPairs, decodeRows, decodeKeys, decodePages },
-    ...{
-      requests: requests.length,
-      decoding,
-      decodingPages,
-      longest,
-      longestDecoding,
-      longestPrefix,
-      shortestPrompt,
-      fewestPages,
-      shortestOutput,
-      longestOutput,
-      prompts: heldPrompts(own, kv),
-      kv,
-      inOrder: {
-        computed,
-        begun: requests.map(() => false),
-        prompts: own,
-        rows: requests.map(({ outputTokens }) => outputTokens - 1),
-      },
+    promptTokens,
+    promptPairs,
+    decodeRows,
+    decodeKeys,
+    decodePages,
+    requests: requests.length,
+    decoding,
+    decodingPages,
+    longest,
+    longestDecoding,
+    longestPrefix,
+    shortestPrompt,
+    fewestPages,
+    shortestOutput,
+    longestOutput,
+    prompts: heldPrompts(own, kv),
+    kv,
+    inOrder: {
+      computed,
+      begun: requests.map(() => false),
+      prompts: own,
+      rows: requests.map(({ outputTokens }) => outputTokens - 1),
     },
   };
 }

@@ -91,12 +91,21 @@ export function fusedCourse(
   const sequences = sequencesOf(inOrder, kv.pageTokens);
   const all = inOrder.rows.flatMap((rows, index) => (rows + inOrder.prompts[index]! === 0 ? [] : [index]));
   const course: Course = {
-    ...{ load, overhead, rowsAlone: rowsAlone(load), sequences, rows: inOrder.rows },
+    load,
+    overhead,
+    rowsAlone: rowsAlone(load),
+    sequences,
+    rows: inOrder.rows,
     replicas: hostsOf(overhead, dp).map((host) => newReplica(host, pp, room, all.length)),
     waiting: all.reverse(),
     back: [],
-    ...{ members: 0, now: 0, ended: 0, between: 0 },
-    ...{ reachedBatch: false, mostIn: 0, mostOfStep: 0 },
+    members: 0,
+    now: 0,
+    ended: 0,
+    between: 0,
+    reachedBatch: false,
+    mostIn: 0,
+    mostOfStep: 0,
   };
   for (;;) {
     bringBack(course);

@@ -86,13 +86,13 @@ export function sequencesOf({ computed, prompts, rows }: SequencesInOrder, pageT
   const count = computed.length;
   const last = Int32Array.from(computed, (tokens, index) => tokens + prompts[index]! + rows[index]!);
   return {
-    ...{ tokens: Int32Array.from(computed), last, prompt: Int32Array.from(prompts) },
-    ...{
-      since: new Float64Array(count),
-      pages: new Int32Array(count),
-      stop: new Int32Array(count),
-      pageTokens,
-    },
+    tokens: Int32Array.from(computed),
+    last,
+    prompt: Int32Array.from(prompts),
+    since: new Float64Array(count),
+    pages: new Int32Array(count),
+    stop: new Int32Array(count),
+    pageTokens,
     lastPages: last.map((tokens) => Math.ceil(tokens / pageTokens)),
   };
 }
@@ -107,10 +107,21 @@ export function newReplica(host: Host, pp: number, pages: number, sequences: num
   return {
     host,
     free: new Float64Array(pp),
-    ...{ steps: [], left: 0, leaving: undefined, arriving: [] },
-    ...{ ring: new Int32Array(2 ** Math.ceil(Math.log2(sequences + 1))), first: 0, idle: 0, end: 0 },
+    steps: [],
+    left: 0,
+    leaving: undefined,
+    arriving: [],
+    ring: new Int32Array(2 ** Math.ceil(Math.log2(sequences + 1))),
+    first: 0,
+    idle: 0,
+    end: 0,
     quietSteps: undefined,
-    ...{ prefilling: [], unscheduled: 0, members: 0, running: 0, growing: 0, pages },
+    prefilling: [],
+    unscheduled: 0,
+    members: 0,
+    running: 0,
+    growing: 0,
+    pages,
   };
 }
 

@@ -78,7 +78,10 @@ export function promptSteps(
   const { dp, pp, tp } = load.stage.mesh;
   const count = sequences.prompts.length;
   const course: Course = {
-    ...{ load, sequences, pageTokens, overhead },
+    load,
+    sequences,
+    pageTokens,
+    overhead,
     shown: copyEngines ? 0 : tp > 1 ? SHOWN_MOVES : 1,
     pageSeconds: Math.max(...load.out),
     ends: new Float64Array(count),
@@ -90,7 +93,11 @@ export function promptSteps(
     host: hosts[index]!,
     free: new Float64Array(pp),
     past: new Float64Array(pp),
-    ...{ steps: 0, asked: 0, filling: undefined, gone: 0, unsent: NONE },
+    steps: 0,
+    asked: 0,
+    filling: undefined,
+    gone: 0,
+    unsent: NONE,
   }));
   let [next, at] = [replicas[0]!, 0];
   const findNext = (): void => {
@@ -111,7 +118,10 @@ export function promptSteps(
     course() {
       const { ends, sent, shown } = course;
       return {
-        ...{ ends, sent, shown, room },
+        ends,
+        sent,
+        shown,
+        room,
         seconds: Math.max(...replicas.flatMap(({ free }) => [...free])),
         filling: Math.max(...replicas.map((each) => each.filling ?? 0)),
         mostPages: Math.max(...replicas.map(({ line }) => line.mostPages())),

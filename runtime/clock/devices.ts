@@ -61,8 +61,13 @@ export function createClockDevices(clock: VirtualClock): ClockDevices {
   const { occupy, endWork, span, occupied } = createDeviceTimes(clock);
   const stateOf = (device: number): DeviceState =>
     (states[device] ??= {
-      ...{ queue: [], inParts: [], headSince: 0 },
-      ...{ unbegun: 0, movesUntil: 0, beside: 0, heldUp: 0 },
+      queue: [],
+      inParts: [],
+      headSince: 0,
+      unbegun: 0,
+      movesUntil: 0,
+      beside: 0,
+      heldUp: 0,
     });
   const queued = (
     kind: DeviceWork['kind'],
@@ -296,7 +301,10 @@ export function createClockDevices(clock: VirtualClock): ClockDevices {
       state.unbegun++;
       tryMove(device);
     },
-    ...{ span, occupied, whenHandedOver, followExchanges },
+    span,
+    occupied,
+    whenHandedOver,
+    followExchanges,
     beside: (device) => stateOf(device).beside,
     heldUp: (device) => stateOf(device).heldUp,
     ...inside,

@@ -242,7 +242,11 @@ function moversOf(
     if (road === undefined || (direction === 'out' && !owners.has(rank))) continue;
     const movers = result.get(dp) ?? { ranks: [], asked: [] };
     movers.ranks.push({
-      ...{ device, pageBytes, layers, heads, road },
+      device,
+      pageBytes,
+      layers,
+      heads,
+      road,
       chunkPages: chunkPages(pageBytes, pool.pages),
     });
     result.set(dp, movers);

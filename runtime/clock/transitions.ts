@@ -256,8 +256,13 @@ export function createTransitions(
       const follow = stepFollower(devices, moving.gates, open);
       for (const { device } of transition.devices) {
         const state: DeviceMoves = {
-          ...{ device, residence },
-          ...{ parked: [], begun: undefined, isOver: false, isCleared: false, waiting: undefined },
+          device,
+          residence,
+          parked: [],
+          begun: undefined,
+          isOver: false,
+          isCleared: false,
+          waiting: undefined,
         };
         moves.set(device, state);
         own.set(device, state);

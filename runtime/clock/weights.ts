@@ -171,9 +171,17 @@ export function clockTransition(
     const state: Bringing = {
       task: tasks.get(device)!,
       staged: new Map(),
-      ...{ opened: 0, next: 0, uploads: ahead, copies: ahead, isStaging: false },
-      ...{ reached: 0, uploaded: 0, last: 0 },
-      ...{ spans: [], progress: { times: [], bytes: [] }, ends: [] },
+      opened: 0,
+      next: 0,
+      uploads: ahead,
+      copies: ahead,
+      isStaging: false,
+      reached: 0,
+      uploaded: 0,
+      last: 0,
+      spans: [],
+      progress: { times: [], bytes: [] },
+      ends: [],
     };
     under.set(device, state);
     return state;

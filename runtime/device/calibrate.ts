@@ -113,7 +113,10 @@ export const FULL_EFFORT: CalibrationEffort = {
 /** For a rough idea. */
 export const QUICK_EFFORT: CalibrationEffort = {
   ...FULL_EFFORT,
-  ...{ seconds: 0.03, rows: [1, 16, 64], shapes: [[256, 256]], layerRows: [16] },
+  seconds: 0.03,
+  rows: [1, 16, 64],
+  shapes: [[256, 256]],
+  layerRows: [16],
 };
 
 /** Times as long as others is measured what few rounds decide. */
@@ -238,7 +241,10 @@ async function measureKernels(
     return [kernel, Math.min(1, bound / took)] as const;
   });
   return {
-    ...{ gemm, attention, memory, dispatch },
+    gemm,
+    attention,
+    memory,
+    dispatch,
     reach: Object.fromEntries(reach) as Record<ReachingKernel, number>,
   };
 }

@@ -30,14 +30,24 @@ const MANY = 32;
 const CONFIG: SchedulerConfig = {
   stages: [
     {
-      ...{ name: 'serve', phases: ['prefill', 'decode'], dp: 1, depth: 1, pool: 'serve' },
-      ...{ maxTokens: MANY * PROMPT_TOKENS, maxSequences: MANY, batchRequests: MANY },
-      ...{ group: 'all', residence: 'serve' },
+      name: 'serve',
+      phases: ['prefill', 'decode'],
+      dp: 1,
+      depth: 1,
+      pool: 'serve',
+      maxTokens: MANY * PROMPT_TOKENS,
+      maxSequences: MANY,
+      batchRequests: MANY,
+      group: 'all',
+      residence: 'serve',
     },
   ],
   pools: [{ id: 'serve', dp: 1, pages: MANY * ((PROMPT_TOKENS + NEW_TOKENS) / PAGE_TOKENS) }],
   pageTokens: PAGE_TOKENS,
-  ...{ hostPages: 0, hostTier: 'host', diskPages: 0, diskTier: 'disk' },
+  hostPages: 0,
+  hostTier: 'host',
+  diskPages: 0,
+  diskTier: 'disk',
   costs: { prefillToken: 0, hostPage: 0, diskPage: 0 },
   flow: ['serve'],
   rules: [],
@@ -67,8 +77,13 @@ function chooseSeconds(): number {
 }
 
 const GREEDY: SamplingParams = {
-  ...{ temperature: 0, topK: 0, topP: 1, minP: 0, seed: 0 },
-  ...{ logprobs: false, topLogprobs: 0 },
+  temperature: 0,
+  topK: 0,
+  topP: 1,
+  minP: 0,
+  seed: 0,
+  logprobs: false,
+  topLogprobs: 0,
 };
 
 /** Of one step as a rule, while so many requests decode until their ends. */

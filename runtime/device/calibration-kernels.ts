@@ -132,7 +132,12 @@ function attentionRun(
   const [rows, sequences] = decoding ? [DECODING, DECODING] : [tokens, 1];
   const table = Uint32Array.from({ length: sequences * pages }, (_, page) => page);
   const params = {
-    ...{ heads, kvHeads, headDim, pageTokens: PAGE_TOKENS, groupLayers: 1, scale: 1 / Math.sqrt(headDim) },
+    heads,
+    kvHeads,
+    headDim,
+    pageTokens: PAGE_TOKENS,
+    groupLayers: 1,
+    scale: 1 / Math.sqrt(headDim),
     tileRows: decoding ? 1 : ATTENTION_TILE_ROWS,
   };
   const request = { kernel: 'attention', params, dtype: 'f32' } as const;

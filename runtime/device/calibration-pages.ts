@@ -22,10 +22,16 @@ const [LAYERS, HEADS, HEAD_BYTES] = [4, 4, 2048] as const;
 const PAGE_BYTES = LAYERS * HEADS * HEAD_BYTES;
 
 const POOL: KvPool = {
-  ...{ id: 'calibration', stages: [], pages: MOST },
+  id: 'calibration',
+  stages: [],
+  pages: MOST,
   ranks: [
     {
-      ...{ device: 0, dp: 0, layers: [0, LAYERS], heads: [0, HEADS], groups: [[0, LAYERS]] },
+      device: 0,
+      dp: 0,
+      layers: [0, LAYERS],
+      heads: [0, HEADS],
+      groups: [[0, LAYERS]],
       pageBytes: PAGE_BYTES,
     },
   ],

@@ -29,7 +29,8 @@ export async function moveDiskPages(
   const { sequence, hostPages, diskPages } = action;
   const spill = action.kind === 'spill';
   const slice = tracer.begin(spill ? DISK.write : DISK.read, action.kind, {
-    ...{ sequence, pages: hostPages.length },
+    sequence,
+    pages: hostPages.length,
     origin: graph.diskTier!.origin,
   });
   const moved = spill ? disk.spill(hostPages, diskPages) : disk.fetch(diskPages, hostPages);

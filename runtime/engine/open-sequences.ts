@@ -65,7 +65,9 @@ export function createOpenSequences(
       };
       sequences.set(id, sequence);
       const slice = tracer.begin(HOST.requests, 'arrive', {
-        ...{ request: id, promptTokens, maxNewTokens },
+        request: id,
+        promptTokens,
+        maxNewTokens,
         ...prompts?.add(id, request.promptIds),
         origin,
       });

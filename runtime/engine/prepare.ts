@@ -92,14 +92,25 @@ export async function prepare(options: PrepareOptions): Promise<Prepared> {
   progress('compiling kernels');
   const passages = createPassages((device, busy) => staging.get(device)?.besideSteps(busy));
   const ground: StageGround = {
-    ...{ residences, weights, pools, exposures, traffic, passages, tracer, pathOf },
+    residences,
+    weights,
+    pools,
+    exposures,
+    traffic,
+    passages,
+    tracer,
+    pathOf,
     turns: createFifos(),
   };
   const stages = await openStages(options, ground);
   await Promise.all([...devices.values()].map((device) => device.idle()));
   const disk = await openDisk(graph, host, verifier, tierFiles);
   return {
-    ...{ stages, pools, disk, traffic, loadedBytes },
+    stages,
+    pools,
+    disk,
+    traffic,
+    loadedBytes,
     exposedSeconds: () => [...exposures.values()].reduce((sum, clock) => sum + clock.seconds(), 0),
     ...createStageSwitch(options, ground),
   };

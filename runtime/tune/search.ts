@@ -163,7 +163,9 @@ export function* searchInParts(
   if (first === undefined) return { ranked, behind, counts: { candidates: 0, ...counts }, leastLeftOut };
   const inOrder = inOrderOf(goal);
   const found = (): TuneResult => ({
-    ...{ ranked, behind, leastLeftOut },
+    ranked,
+    behind,
+    leastLeftOut,
     counts: { candidates: candidates.length, ...counts },
   });
   const pause = (): SearchPart => ({ kind: 'pause', found: found() });

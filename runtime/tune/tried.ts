@@ -118,7 +118,10 @@ export function createTried(goal: Goal, tolerance: number): Tried {
     add({ candidate, index, estimate, between, estimated }) {
       // And nothing else of it: a compiled plan is large.
       const each: Estimated = {
-        ...{ candidate, index, estimate, between },
+        candidate,
+        index,
+        estimate,
+        between,
         ...(estimated !== undefined && { estimated }),
       };
       tried.set(candidate, each);

@@ -81,8 +81,10 @@ describe('simulate --against', () => {
     );
     const { against } = JSON.parse((await runInProcess(...asked, '--json')).out) as Simulated;
     expect(against).toMatchObject({
-      ...{ params: 'dtp = 4', paramsOfRun: 'dtp = 1' },
-      ...{ transitions: 'dataflow', transitionsOfRun: 'barrier' },
+      params: 'dtp = 4',
+      paramsOfRun: 'dtp = 1',
+      transitions: 'dataflow',
+      transitionsOfRun: 'barrier',
     });
   });
 

@@ -15,7 +15,10 @@ import type { Calibration } from '../../runtime/device/calibrate.js';
 import type { AdapterReport } from '../../runtime/device/dawn-instance.js';
 
 const ADAPTER: AdapterReport = {
-  ...{ vendor: 'v', architecture: 'a', device: 'd', description: 'a device (LLVM "15")' },
+  vendor: 'v',
+  architecture: 'a',
+  device: 'd',
+  description: 'a device (LLVM "15")',
   software: true,
   features: [],
   limits: { maxBufferSize: 2 ** 31, maxStorageBufferBindingSize: 2 ** 30 },
@@ -33,8 +36,18 @@ const MEASURED: Calibration = {
   attention: 8e9,
   memory: 12e9,
   reach: {
-    ...{ embed: 1, rms_norm: 0.5, add_rms_norm: 0.6, add: 1, rope_append: 0.25, attention: 1 },
-    ...{ silu_mul: 0.7, gelu_mul: 0.7, soft_cap: 0.7, gather_rows: 0.9, decode_attention: 0.4, sample: 0.04 },
+    embed: 1,
+    rms_norm: 0.5,
+    add_rms_norm: 0.6,
+    add: 1,
+    rope_append: 0.25,
+    attention: 1,
+    silu_mul: 0.7,
+    gelu_mul: 0.7,
+    soft_cap: 0.7,
+    gather_rows: 0.9,
+    decode_attention: 0.4,
+    sample: 0.04,
   },
   shared: [
     { devices: 2, kept: 0.6, least: 0.5, most: 0.7 },
@@ -181,7 +194,11 @@ describe('a calibrated plan file', () => {
   it('is known again, so that a later one may take its place', () => {
     const { text } = checked(MEASURED);
     expect(readCalibration(text)).toEqual({
-      ...{ kind: 'calibration', name: 'here', devices: 4, memory: '2048 MiB', hostMemory: '4096 MiB' },
+      kind: 'calibration',
+      name: 'here',
+      devices: 4,
+      memory: '2048 MiB',
+      hostMemory: '4096 MiB',
     });
     for (const other of ['device here { memory: 1 GiB }', '', 'device {'])
       expect(readCalibration(other)).toEqual({ kind: 'other', why: 'and is no calibration' });
@@ -231,7 +248,9 @@ describe('a calibrated plan file', () => {
 
   it('hands on what a hand has set: the memory that nothing measures', () => {
     const text = calibratedPlan({
-      ...{ name: 'here', adapter: ADAPTER, measured: MEASURED },
+      name: 'here',
+      adapter: ADAPTER,
+      measured: MEASURED,
       ...memoryOf(ADAPTER, MEASURED.devices, totalmem()),
     });
     const kept = (changed: string) => setByHand(readCalibration(changed) as EarlierCalibration, ADAPTER);
@@ -241,8 +260,11 @@ describe('a calibrated plan file', () => {
       .replace(/capacity: \d+ MiB/, 'capacity: 100 GiB');
     expect(kept(byHand)).toEqual({ memory: '24 GiB', hostMemory: '100 GiB' });
     const again = calibratedPlan({
-      ...{ name: 'here', adapter: ADAPTER, measured: MEASURED },
-      ...{ ...memoryOf(ADAPTER, 2, totalmem()), ...kept(byHand) },
+      name: 'here',
+      adapter: ADAPTER,
+      measured: MEASURED,
+      ...memoryOf(ADAPTER, 2, totalmem()),
+      ...kept(byHand),
     });
     expect(again).toContain('  memory: 24 GiB\n');
     expect(again).toContain('tier host { capacity: 100 GiB }');

@@ -145,7 +145,8 @@ plan turns for tiny on workstation {
     expect(run.status).toBe(2);
     expect(run.err).toContain('choose one of the file with --plan');
     expect(JSON.parse(run.out)).toMatchObject({
-      ...{ ok: false, failure: { message: expect.stringContaining('choose one of the file') as string } },
+      ok: false,
+      failure: { message: expect.stringContaining('choose one of the file') as string },
     });
   });
 
@@ -163,7 +164,8 @@ plan turns for tiny on workstation {
     expect(unread).toMatchObject({ status: 3 });
     expect(unread.err).toMatch(/^1 file checked\nerror\[FC0924\]: cannot read/);
     expect(JSON.parse(unread.out)).toMatchObject({
-      ...{ ok: false, files: [{ file: other }] },
+      ok: false,
+      files: [{ file: other }],
       failure: { code: 'FC0924', slug: 'trace-unusable', subject: absent },
     });
     expect(await runInProcess('check', other, '--plan', 'serve')).toMatchObject({ status: 2 });

@@ -22,8 +22,15 @@ describe('devices together', () => {
 
   it('of a simulation are those that share their figures, be there unused ones between or others', () => {
     const device = (id: number, pages: number): DeviceTime => ({
-      ...{ id, device: `gpu[${id}]`, seconds: noSeconds(), exposedTransition: 0, pages, idle: 1 - pages },
-      ...{ bubbles: 0, peak: { weights: 1, workspace: 1, kv: 1, total: 3 }, budget: 4 },
+      id,
+      device: `gpu[${id}]`,
+      seconds: noSeconds(),
+      exposedTransition: 0,
+      pages,
+      idle: 1 - pages,
+      bubbles: 0,
+      peak: { weights: 1, workspace: 1, kv: 1, total: 3 },
+      budget: 4,
     });
     const devices = [device(0, 0.5), device(1, 0), device(3, 0.5), device(5, 0), device(6, 0)];
     expect(deviceGroups({ devices, makespan: 1 }).map(({ names }) => names)).toEqual([

@@ -11,8 +11,15 @@ function devices(count: number): readonly DeviceTime[] {
   return Array.from({ length: count }, (_, id) => {
     const pages = (id + 1) / 100;
     return {
-      ...{ id, device: `gpu[${id}]`, seconds: noSeconds(), exposedTransition: 0, pages, idle: 1 - pages },
-      ...{ bubbles: 0, peak: { weights: 1, workspace: 1, kv: 1, total: 3 }, budget: 4 },
+      id,
+      device: `gpu[${id}]`,
+      seconds: noSeconds(),
+      exposedTransition: 0,
+      pages,
+      idle: 1 - pages,
+      bubbles: 0,
+      peak: { weights: 1, workspace: 1, kv: 1, total: 3 },
+      budget: 4,
     };
   });
 }
@@ -41,7 +48,9 @@ describe('the time of devices', () => {
   it('tells stages apart, and those that share devices', () => {
     const of = (name: string, ids: readonly number[]): Stage => ({
       ...stagesOver(32)[0]!,
-      ...{ name, devices: ids, mesh: { dp: ids.length, pp: 1, tp: 1 } },
+      name,
+      devices: ids,
+      mesh: { dp: ids.length, pp: 1, tp: 1 },
     });
     const [all, half] = [devices(32).map(({ id }) => id), devices(16).map(({ id }) => id)];
     const table = timeTable({ devices: devices(32), makespan: 1 }, [of('prefill', all), of('decode', half)]);

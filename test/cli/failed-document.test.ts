@@ -84,7 +84,9 @@ describe('the document of a command that fails', () => {
       status: 3,
       document: {
         failure: {
-          ...{ code: 'FC0940', slug: 'report-unwritable', subject: folder },
+          code: 'FC0940',
+          slug: 'report-unwritable',
+          subject: folder,
           message: expect.stringContaining('cannot write') as string,
         },
       },
@@ -104,7 +106,10 @@ describe('the document of a command that fails', () => {
       const { status, document } = await documentOf(...args);
       expect(status).toBe(3);
       expect(document).toEqual({
-        ...{ command: 'devices', version: 1, ok: false, diagnostics: [] },
+        command: 'devices',
+        version: 1,
+        ok: false,
+        diagnostics: [],
         failure: { message: expect.stringContaining('No WebGPU adapter') as string },
       });
     },
@@ -128,7 +133,9 @@ describe('the document of a command that fails', () => {
       const { status, document } = await documentOf(command, at('good.plan'), ...options, '--plan', 'q');
       expect(status).toBe(2);
       expect(document).toMatchObject({
-        ...{ command, version: versionOf(command), ok: false },
+        command,
+        version: versionOf(command),
+        ok: false,
         diagnostics: [{ code: 'FC0209', slug: 'unknown-plan', data: { plan: 'q' }, helps: ['it has p'] }],
       });
       expect(document).not.toHaveProperty('failure');

@@ -55,7 +55,10 @@ describe('a report', () => {
           looks++;
           return id;
         },
-        ...{ name: `v${id}`, rows: 'tokens', cols: 2, slot: 0 },
+        name: `v${id}`,
+        rows: 'tokens',
+        cols: 2,
+        slot: 0,
       };
     });
     const ops = Array.from({ length: PARTS }, (_, value) => ({ ...reduce, value }));

@@ -85,8 +85,11 @@ describe('simulate', () => {
     expect(await about('--transitions', 'barrier', ...switches)).toEqual({
       workload,
       engine: {
-        ...{ transitions: 'barrier', ...usual, ...special },
-        ...{ hostOverhead: false, fullReload: true },
+        transitions: 'barrier',
+        ...usual,
+        ...special,
+        hostOverhead: false,
+        fullReload: true,
       },
     });
   });

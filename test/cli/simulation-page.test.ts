@@ -72,7 +72,8 @@ describe('the page', () => {
     const about = (total: number, budget: number): string => {
       const devices = report.devices.map((device) => ({
         ...device,
-        ...{ budget, peak: { ...device.peak, total } },
+        budget,
+        peak: { ...device.peak, total },
       }));
       return /<p class="about">(.*?)<\/p>/.exec(memoryPanel({ ...report, devices }))![1]!;
     };
@@ -149,8 +150,12 @@ describe('the data of a timeline', () => {
         }));
       for (let i = 0; i < steps; i++)
         timeline.add({
-          ...{ lane: LANE, name: 'serve decode', start: i, end: i + 0.9 },
-          ...{ withinCount: 2 * turns, within: () => within(i) },
+          lane: LANE,
+          name: 'serve decode',
+          start: i,
+          end: i + 0.9,
+          withinCount: 2 * turns,
+          within: () => within(i),
         });
       return timelineData(timeline, [], steps, DEVICES);
     };
@@ -208,15 +213,13 @@ function fakeView(data: TimelineData) {
   const drawn: Drawn = { rectangles: [], texts: [] };
   const listeners = new Map<string, Parameters<Canvas['addEventListener']>[1]>();
   const pen = {
-    ...{
-      fillStyle: '',
-      strokeStyle: '',
-      font: '',
-      textAlign: '',
-      textBaseline: '',
-      globalAlpha: 1,
-      lineWidth: 1,
-    },
+    fillStyle: '',
+    strokeStyle: '',
+    font: '',
+    textAlign: '',
+    textBaseline: '',
+    globalAlpha: 1,
+    lineWidth: 1,
     setTransform: () => undefined,
     clearRect: () => {
       drawn.rectangles.length = 0;
@@ -263,17 +266,17 @@ function fakeView(data: TimelineData) {
   );
   const at = (type: string, x: number, y = 30, more = {}): void =>
     listeners.get(type)!({
-      ...{
-        clientX: x,
-        clientY: y,
-        deltaY: 0,
-        button: 0,
-        key: '',
-        ctrlKey: false,
-        metaKey: false,
-        shiftKey: false,
-      },
-      ...{ pointerId: 1, preventDefault: () => undefined, ...more },
+      clientX: x,
+      clientY: y,
+      deltaY: 0,
+      button: 0,
+      key: '',
+      ctrlKey: false,
+      metaKey: false,
+      shiftKey: false,
+      pointerId: 1,
+      preventDefault: () => undefined,
+      ...more,
     });
   return { drawn, tip, at };
 }

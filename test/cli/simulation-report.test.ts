@@ -18,7 +18,7 @@ const lane = (
   place: string,
   direction: LaneUse['direction'],
   bytes: number,
-): LaneUse => ({ ...{ link, from, to, place, direction, bytes }, busy: bytes / 1000 });
+): LaneUse => ({ link, from, to, place, direction, bytes, busy: bytes / 1000 });
 
 describe('links in use', () => {
   it('are told by both ends, whichever of them has the lane', () => {

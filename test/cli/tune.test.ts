@@ -184,8 +184,12 @@ describe('tune', () => {
     const { plan, workload, engine } = JSON.parse(run.out) as Record<string, unknown>;
     expect({ plan, workload }).toEqual({ plan: 'start', workload: { name: 'short', requests: 40 } });
     expect(engine).toEqual({
-      ...{ hostOverhead: true, smallGemmLoss: true, virtualEngines: false },
-      ...{ copyEngines: true, fullReload: false, hostPerReplica: false },
+      hostOverhead: true,
+      smallGemmLoss: true,
+      virtualEngines: false,
+      copyEngines: true,
+      fullReload: false,
+      hostPerReplica: false,
     });
   });
 

@@ -185,7 +185,10 @@ describe('the trace of a re-sharding run', () => {
 
 describe('what the trace tells of the plan', () => {
   const bound = (rest: Partial<Bound> & Pick<Bound, 'measure'>): Bound => ({
-    ...{ kind: 'bound', op: '==', limit: 0, origin: { file: 'x.plan', span: { start: 0, end: 1 } } },
+    kind: 'bound',
+    op: '==',
+    limit: 0,
+    origin: { file: 'x.plan', span: { start: 0, end: 1 } },
     ...rest,
   });
   it('is what the compiler said of it', () => {
@@ -300,8 +303,11 @@ describe('the trace of a simulation of it', () => {
 describe('a trace that tells kernels from exchanges', () => {
   it('has kernels before every exchange, and can be compared with its simulation category by category', () => {
     const clock = simulated.slices.map(({ process, thread, name, ts, dur }) => ({
-      ...{ process, thread: thread.replace(/ \d+$/, ''), name },
-      ...{ start: ts / 1e6, end: (ts + dur) / 1e6 },
+      process,
+      thread: thread.replace(/ \d+$/, ''),
+      name,
+      start: ts / 1e6,
+      end: (ts + dur) / 1e6,
     }));
     const { categories } = compareCategories(
       apart.slices,

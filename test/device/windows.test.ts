@@ -22,7 +22,14 @@ afterAll(() => rmSync(root, { recursive: true, force: true }));
 
 const NEW_TOKENS = 40;
 const directory = writeRandomModel(join(root, 'model'), {
-  ...{ layers: 3, hidden: 32, heads: 4, kvHeads: 2, ffn: 48, vocab: 200, context: 128, seed: 5 },
+  layers: 3,
+  hidden: 32,
+  heads: 4,
+  kvHeads: 2,
+  ffn: 48,
+  vocab: 200,
+  context: 128,
+  seed: 5,
   family: 'mistral',
   config: { sliding_window: 11 },
 });

@@ -57,7 +57,13 @@ export function openGgufModel(path: string): GgufModel {
     const reordered = known?.neighbours === true && /^blk\.\d+\.attn_[qk]\./.test(name);
     const order = reordered && typeof headDim === 'number' ? { neighboursOf: headDim } : {};
     tensors.set(stored, {
-      ...{ name, file: path, dtype: type, shape, offset, bytes, ...order },
+      name,
+      file: path,
+      dtype: type,
+      shape,
+      offset,
+      bytes,
+      ...order,
       ...(plusOne && { plusOne }),
     });
   }

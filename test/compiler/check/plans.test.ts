@@ -423,7 +423,9 @@ describe('workloads', () => {
         output: { kind: 'normal', mean: 279, deviation: 40 },
       },
       {
-        ...{ kind: 'file', path: 'batch.jsonl', base: 'main.plan' },
+        kind: 'file',
+        path: 'batch.jsonl',
+        base: 'main.plan',
         origin: expect.objectContaining({ file: 'main.plan' }) as unknown,
       },
     ]);

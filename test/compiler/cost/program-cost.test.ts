@@ -300,12 +300,10 @@ it('keeps bounds below the steps, whatever is declared', () => {
         decoding
           ? { tokens: rows, samples: rows, pairs: 20 * rows, keys: 20 * rows, singleRows: true }
           : {
-              ...{
-                tokens: rows,
-                samples: Math.min(rows, samples),
-                pairs: (rows * (rows + 1)) / 2,
-                keys: rows,
-              },
+              tokens: rows,
+              samples: Math.min(rows, samples),
+              pairs: (rows * (rows + 1)) / 2,
+              keys: rows,
               inTiles: { 4: tiledRows(0, rows, 4), 16: tiledRows(0, rows, 16) },
             },
       );
@@ -343,8 +341,12 @@ it('keeps the bound of several groups below the mean of their parts', () => {
   });
   const most = { tokens: 20, samples: 20 };
   const totalOf = ({ steps, rows, keys }: { steps: number; rows: number; keys: number }) => ({
-    ...{ steps, sampling: steps, tokens: steps * rows, samples: steps * rows },
-    ...{ pairs: steps * rows * keys, keys: steps * rows * keys },
+    steps,
+    sampling: steps,
+    tokens: steps * rows,
+    samples: steps * rows,
+    pairs: steps * rows * keys,
+    keys: steps * rows * keys,
   });
   fc.assert(
     fc.property(fc.array(fc.tuple(declared, work), { minLength: 2, maxLength: 4 }), (parts) => {
@@ -359,9 +361,12 @@ it('keeps the bound of several groups below the mean of their parts', () => {
       const mean = (pick: (work: ReturnType<typeof totalOf>) => number): number =>
         works.reduce((sum, each) => sum + pick(each), 0) / works.length;
       const inTheMean = {
-        ...{ steps: mean((each) => each.steps), sampling: mean((each) => each.sampling) },
-        ...{ tokens: mean((each) => each.tokens), samples: mean((each) => each.samples) },
-        ...{ pairs: mean((each) => each.pairs), keys: mean((each) => each.keys) },
+        steps: mean((each) => each.steps),
+        sampling: mean((each) => each.sampling),
+        tokens: mean((each) => each.tokens),
+        samples: mean((each) => each.samples),
+        pairs: mean((each) => each.pairs),
+        keys: mean((each) => each.keys),
       };
       const least = leastCosts(program, [first!, ...others], FULCRUM_ENGINE)(most);
       const taken = works.reduce((sum, each, place) => sum + costs[place]!(each), 0) / works.length;

@@ -103,7 +103,8 @@ stage serve: prefill + decode on gpu { mesh (tp: 2, dp: 4) }\nflow requests -> s
     const kept = planOf('');
     expect(kept.model).toMatchObject({ weights: 'q6_k', stored: { 'lm_head.weight': 'q6_k' } });
     expect(kept.defaults).toContainEqual({
-      ...{ what: 'weights', value: 'q8_0, q6_k' },
+      what: 'weights',
+      value: 'q8_0, q6_k',
       why: 'blocks of the file are kept as they are',
     });
     for (const plan of [planOf(', weights: f16'), planOf('', 'weights: f16')]) {

@@ -151,27 +151,22 @@ describe('decodeCourse', () => {
 
   it('takes turns with prefill, for which sequences in the midst of decode wait', () => {
     // A page and a second for each prompt, and room for two in the tier: the third is prefilled once both have begun.
-    const all = inOrder(
-      [
-        { prompt: 4, rows: 3 },
-        { prompt: 4, rows: 3 },
-        { prompt: 4, rows: 2 },
-      ].map((each) => each),
-    );
+    const all = inOrder([
+      { prompt: 4, rows: 3 },
+      { prompt: 4, rows: 3 },
+      { prompt: 4, rows: 2 },
+    ]);
     const turns = (room: number, batch: number): CourseFigures =>
       decodeCourse(load({ batch }), setting(all), {
-        ...{
-          kind: 'alternating',
-          shown: 1,
-          toPrefill: 0,
-          toDecode: 0,
-          ends: [1, 2, 3],
-          sent: [1, 2, 3],
-          seconds: 3,
-          filling: 0,
-          room,
-          few: room / 5,
-        },
+        kind: 'alternating',
+        shown: 1,
+        toPrefill: 0,
+        toDecode: 0,
+        ends: [1, 2, 3],
+        seconds: 3,
+        filling: 0,
+        room,
+        few: room / 5,
       });
     // In one turn: 3 + 3 rounds, from first tokens after 1, 2 and 3 seconds.
     expect(turns(Infinity, 3)).toEqual({ seconds: 6, betweenTokens: (5 / 3 + 4 / 3 + 2 / 2) / 3 });
@@ -190,7 +185,11 @@ describe('decodeCourse', () => {
     const turn = { ends: [1, 2], sent: [1, 2], seconds: 2, filling: 0, toPrefill: 0, toDecode: 8 };
     const course = (shown: number, batch: number, copyEngines: boolean): number =>
       decodeCourse(load({ batch, page: 4 }), setting(all, { copyEngines }), {
-        ...{ kind: 'alternating', ...turn, shown, room, few: 0 },
+        kind: 'alternating',
+        ...turn,
+        shown,
+        room,
+        few: 0,
       }).seconds;
     expect(course(0.5, 2, false)).toBe(2 + 8 + 2 * 2 + 2);
     // The second comes in between rounds of decode.

@@ -10,8 +10,12 @@ import type { StageLoad } from '../../../compiler/planner/stage-load.js';
 import { planOn } from '../../runtime/tune/machines.js';
 
 const plan = planOn({
-  ...{ peerBandwidth: 1e9, deviceMemory: 1e9, pageTokens: 16 },
-  ...{ step: 0, layer: 0, request: 0 },
+  peerBandwidth: 1e9,
+  deviceMemory: 1e9,
+  pageTokens: 16,
+  step: 0,
+  layer: 0,
+  request: 0,
 });
 const inOrder = {
   computed: Array.from({ length: 12 }, () => 0),

@@ -33,7 +33,10 @@ describe('mixedSteps', () => {
   it('finds steps with prompts, and runs of those that share a round', () => {
     const at = [0, 2, 9].map((step) => ({ from: step / 4, tokens: 5 + step }));
     expect(deal(at, { dp: 1, pp: 4, tokens: 20 })).toEqual({
-      ...{ steps: 3, runs: 2, stepsOfRuns: 4, mostTokens: 7 + 14 },
+      steps: 3,
+      runs: 2,
+      stepsOfRuns: 4,
+      mostTokens: 7 + 14,
     });
   });
 

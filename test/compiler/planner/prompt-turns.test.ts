@@ -107,7 +107,10 @@ describe('createPromptTurns', () => {
 
 describe('partsWaited', () => {
   const sequences = (prompts: readonly number[], rows: readonly number[]): SequencesInOrder => ({
-    ...{ computed: rows.map(() => 0), begun: rows.map(() => false), prompts, rows },
+    computed: rows.map(() => 0),
+    begun: rows.map(() => false),
+    prompts,
+    rows,
   });
 
   it('is nothing for the last where all begin at once', () => {

@@ -200,7 +200,11 @@ plan held from reshard { expect { transitions == 9 for all } }
     expect(slices.some(({ thread }) => thread === 'tokenise')).toBe(true);
     const events = JSON.parse(readFileSync(trace, 'utf8')) as { name: string; args: object }[];
     expect(events.find(({ name }) => name === 'run')!.args).toMatchObject({
-      ...{ plan: 'single', requests, params: {}, transitions: 'dataflow', prefixReuse: true },
+      plan: 'single',
+      requests,
+      params: {},
+      transitions: 'dataflow',
+      prefixReuse: true,
     });
     const { value } = parseExposition(readFileSync(metrics, 'utf8'));
     expect(value('vllm:request_success_total', { finished_reason: 'stop' })).toBe(2);

@@ -161,7 +161,13 @@ async function check(
   const scale = 1 / Math.sqrt(headDim);
   const shared = share && { [share.of === 'row' ? 'rowHeads' : 'pageHeads']: all };
   const params = {
-    ...{ heads, kvHeads, headDim, pageTokens, groupLayers: 2, scale, tileRows },
+    heads,
+    kvHeads,
+    headDim,
+    pageTokens,
+    groupLayers: 2,
+    scale,
+    tileRows,
     ...scoring,
     ...shared,
   };

@@ -64,7 +64,12 @@ describe.each<DType>(['f32', 'f16', 'bf16'])('rope_append into %s pages', (dtype
         const args = Uint32Array.from(slots.flatMap((slot, i) => [9, positions[i]!, slot, 0]));
         const before = filledPages(shape, () => 77);
         const params = {
-          ...{ heads, kvHeads, headDim, pageTokens, groupLayers: 3, eps: 1e-6 },
+          heads,
+          kvHeads,
+          headDim,
+          pageTokens,
+          groupLayers: 3,
+          eps: 1e-6,
           ...features,
           ...(unrotated > 0 && { rotary }),
         };

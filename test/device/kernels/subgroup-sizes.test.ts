@@ -22,7 +22,13 @@ const REQUESTS: readonly KernelRequest[] = [
   ...[1, 16].map((tileRows) => ({
     kernel: 'attention' as const,
     params: {
-      ...{ heads: 8, kvHeads: 2, headDim: 64, pageTokens: 16, groupLayers: 1, scale: 1, tileRows },
+      heads: 8,
+      kvHeads: 2,
+      headDim: 64,
+      pageTokens: 16,
+      groupLayers: 1,
+      scale: 1,
+      tileRows,
       window: 100,
       softcap: 50,
     },

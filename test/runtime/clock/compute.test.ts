@@ -106,8 +106,12 @@ describe('compute', () => {
 
   it('has one host for all, whom works queue for', () => {
     const hosted = (device: number, seconds: number, hosting: number): Asked => ({
-      ...{ at: 0, devices: [device], seconds, kernels: seconds - hosting },
-      ...{ host: hosting, hosting },
+      at: 0,
+      devices: [device],
+      seconds,
+      kernels: seconds - hosting,
+      host: hosting,
+      hosting,
     });
     const four = [0, 1, 2, 3];
     // Who wants nothing but the host has it one after the other.

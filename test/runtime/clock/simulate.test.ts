@@ -95,7 +95,8 @@ describe('simulate', () => {
   it('computes once what prompts begin with, copies what is left of it in a page, and counts both', () => {
     const stages = [{ name: 'serve', mesh: { tp: 2 }, microbatchTokens: 64, batchRequests: 8 }];
     const alike = (name: string, tokens: number): SimulatedRequest => ({
-      ...{ promptTokens: 50, outputTokens: 4 },
+      promptTokens: 50,
+      outputTokens: 4,
       prefix: { name, tokens },
     });
     // Pages have 16 tokens: 40 are two and a half, and 50 the whole prompt.

@@ -65,7 +65,12 @@ it('calls no groups alike whose devices are of two kinds, whatever these are cal
 
 it('counts rows in tiles where a step has more than one of a sequence', () => {
   const item = (sequence: number, start: number, count: number) => ({
-    ...{ sequence, start, count, sample: false, firstPage: 0, pages: [] },
+    sequence,
+    start,
+    count,
+    sample: false,
+    firstPage: 0,
+    pages: [],
   });
   const [prompt, decoding] = [item(0, 0, 20), item(1, 31, 1)];
   const mixed = stepSize([prompt, decoding], 16, { tiles: [16] });
@@ -79,7 +84,12 @@ it('counts rows in tiles where a step has more than one of a sequence', () => {
 
 it('counts what rows of each sequence see of a window, where a step passes it', () => {
   const item = (start: number, count: number) => ({
-    ...{ sequence: 0, start, count, sample: false, firstPage: 0, pages: [] },
+    sequence: 0,
+    start,
+    count,
+    sample: false,
+    firstPage: 0,
+    pages: [],
   });
   const step = [item(0, 20), item(31, 1), item(5, 1)];
   const whole = stepSize(step, 16, { tiles: [16] });

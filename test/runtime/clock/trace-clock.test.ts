@@ -131,10 +131,17 @@ it('shows a wait for weights as long as it was, behind exchanges that took longe
   const exchange = stage!.programs[0]!.ops.findIndex(({ op }) => op === 'collective');
   const timeline = createTimeline();
   createClockTrace(graph, timeline).pass({
-    ...{ stage: 'serve', replica: 0, pp: 0, group, size },
+    stage: 'serve',
+    replica: 0,
+    pp: 0,
+    group,
+    size,
     label: { name: 'prefill', args: {}, requests: [] },
     time: {
-      ...{ start: 0, end: 100, ends: undefined, send: 0 },
+      start: 0,
+      end: 100,
+      ends: undefined,
+      send: 0,
       waits: [{ op: exchange + 1, start: 1, end: 3 }],
       slowdown: { kernels: 1, host: 1, exchanges: 1e4 },
     },

@@ -13,8 +13,12 @@ import { kernelVariants } from '../../../runtime/kernels/library.js';
 import { makePlan } from '../../compiler/support/make-plan.js';
 
 const LIMITS = {
-  ...{ maxBufferBytes: 2 ** 30, maxBindingBytes: 2 ** 27, offsetAlignment: 256 },
-  ...{ maxWorkgroupsPerDimension: 65535, subgroupSize: 8, features: new Set(['subgroups']) },
+  maxBufferBytes: 2 ** 30,
+  maxBindingBytes: 2 ** 27,
+  offsetAlignment: 256,
+  maxWorkgroupsPerDimension: 65535,
+  subgroupSize: 8,
+  features: new Set(['subgroups']),
 };
 
 describe('a calibration', () => {

@@ -27,7 +27,9 @@ function sequence(request: Partial<EngineRequest>): Sequence {
 }
 
 const NO_CHANGE = {
-  ...{ frequencyPenalty: 0, presencePenalty: 0, repetitionPenalty: 1 },
+  frequencyPenalty: 0,
+  presencePenalty: 0,
+  repetitionPenalty: 1,
   logitBias: new Map<number, number>(),
 };
 

@@ -40,8 +40,16 @@ describe('accepted requests', () => {
   it('takes OpenAI defaults', () => {
     const request = completion({});
     expect(request).toMatchObject({
-      ...{ maxTokens: 16, n: 1, stop: [], stopTokenIds: [], ignoreEos: false, minTokens: 0 },
-      ...{ echo: false, addSpecialTokens: true, includeStop: false, keepSpecialTokens: false },
+      maxTokens: 16,
+      n: 1,
+      stop: [],
+      stopTokenIds: [],
+      ignoreEos: false,
+      minTokens: 0,
+      echo: false,
+      addSpecialTokens: true,
+      includeStop: false,
+      keepSpecialTokens: false,
     });
     expect(request).not.toHaveProperty('penalties');
     expect(chat({}).addSpecialTokens).toBe(false);

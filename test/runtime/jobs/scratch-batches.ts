@@ -75,7 +75,10 @@ export function openScratch(): Scratch {
     async run(lines, options = {}) {
       const resultsPath = path('results.jsonl');
       const summary = await runBatch({
-        ...{ requestsPath: requestFile(lines), resultsPath, tokenizer, model },
+        requestsPath: requestFile(lines),
+        resultsPath,
+        tokenizer,
+        model,
         engine: fakeEngine(echo),
         now: () => 1_700_000_000_000,
         ...options,

@@ -83,8 +83,14 @@ describe('metrics of a run', () => {
       peakMemory: { 'gpu[0]': 99 },
     };
     metrics.progress({
-      ...{ read: 9, readAll: true, answered: 4, failed: 1, cut: 3, resumed: 2 },
-      ...{ promptTokens: 0, completionTokens: 0 },
+      read: 9,
+      readAll: true,
+      answered: 4,
+      failed: 1,
+      cut: 3,
+      resumed: 2,
+      promptTokens: 0,
+      completionTokens: 0,
     });
     // Read twice: what repeats totals must not add them up.
     await metrics.text();

@@ -103,7 +103,10 @@ describe('static', () => {
     const driver = createDriver(configOf('static-within', options));
     const request = (id: number, promptTokens: number, outputTokens: number, alike = 0): void =>
       driver.arrive({
-        ...{ id, promptTokens, maxNewTokens: outputTokens, outputTokens },
+        id,
+        promptTokens,
+        maxNewTokens: outputTokens,
+        outputTokens,
         ...promptOf({ id, promptTokens, family: 'a', alike }, 4),
       });
     const finish = (id: number): void => {

@@ -88,8 +88,12 @@ export function virtualDevices({ kernel, pages }: VirtualSpeed): VirtualDevices 
     return {
       label,
       limits: {
-        ...{ maxBufferBytes: 1 << 30, maxBindingBytes: 1 << 30, offsetAlignment: 256 },
-        ...{ maxWorkgroupsPerDimension: 65535, subgroupSize: 0, features: new Set() },
+        maxBufferBytes: 1 << 30,
+        maxBindingBytes: 1 << 30,
+        offsetAlignment: 256,
+        maxWorkgroupsPerDimension: 65535,
+        subgroupSize: 0,
+        features: new Set(),
       },
       lost: new Promise(() => undefined),
       createBuffer: make,

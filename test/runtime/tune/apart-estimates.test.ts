@@ -15,8 +15,12 @@ import { planOn, ROOMY } from './machines.js';
 describe('estimates of planBound', () => {
   it('estimates prompts and decode side by side about as they turn out', () => {
     const plan = planOn({
-      ...{ peerBandwidth: 1e9, deviceMemory: 6e6, pageTokens: 16 },
-      ...{ step: 0, layer: 0, request: 0 },
+      peerBandwidth: 1e9,
+      deviceMemory: 6e6,
+      pageTokens: 16,
+      step: 0,
+      layer: 0,
+      request: 0,
     });
     const all = Array.from({ length: 100 }, (_, i) => ({
       promptTokens: 30 + ((11 * i) % 60),
@@ -43,8 +47,12 @@ describe('estimates of planBound', () => {
   it('estimates what sequences wait for between prefill and decode on devices of their own', () => {
     const figures = [40, 100].flatMap((promptTokens) => {
       const plan = planOn({
-        ...{ peerBandwidth: 1e9, deviceMemory: 1e9, pageTokens: 16 },
-        ...{ step: 1e-6, layer: 0, request: 0 },
+        peerBandwidth: 1e9,
+        deviceMemory: 1e9,
+        pageTokens: 16,
+        step: 1e-6,
+        layer: 0,
+        request: 0,
       });
       const all = Array.from({ length: 40 }, (_, i) => ({ promptTokens, outputTokens: 2 + (i % 5) }));
       const { context, demand, compile } = createSurvey(plan, all);
@@ -123,8 +131,12 @@ describe('estimates of planBound', () => {
 
   it('estimates that a larger batch ends sooner where it does', () => {
     const plan = planOn({
-      ...{ peerBandwidth: 1e11, deviceMemory: 1e9, pageTokens: 16 },
-      ...{ step: 0, layer: 0, request: 0 },
+      peerBandwidth: 1e11,
+      deviceMemory: 1e9,
+      pageTokens: 16,
+      step: 0,
+      layer: 0,
+      request: 0,
     });
     const all = Array.from({ length: 40 }, (_, i) => ({
       promptTokens: 16,

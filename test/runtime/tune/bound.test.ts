@@ -248,8 +248,12 @@ describe('planBound', () => {
 
   it('counts no host time that goes beside a prompt in parts', () => {
     const plan = planOn({
-      ...{ peerBandwidth: 1e11, deviceMemory: 1e9, pageTokens: 16 },
-      ...{ step: 1e-3, layer: 2e-3, request: 1e-3 },
+      peerBandwidth: 1e11,
+      deviceMemory: 1e9,
+      pageTokens: 16,
+      step: 1e-3,
+      layer: 2e-3,
+      request: 1e-3,
     });
     const all = Array.from({ length: 4 }, () => ({ promptTokens: 64, outputTokens: 1 }));
     const demand = demandOf(all, kvView(plan.model.shape, plan.kv.pageTokens));
@@ -265,8 +269,12 @@ describe('planBound', () => {
 
   it('estimates what is left about as it turns out', () => {
     const plan = planOn({
-      ...{ peerBandwidth: 1e9, deviceMemory: 1e9, pageTokens: 16 },
-      ...{ step: 0, layer: 0, request: 0 },
+      peerBandwidth: 1e9,
+      deviceMemory: 1e9,
+      pageTokens: 16,
+      step: 0,
+      layer: 0,
+      request: 0,
     });
     const all = Array.from({ length: 40 }, (_, i) => ({
       promptTokens: 16 + ((11 * i) % 40),
@@ -458,7 +466,9 @@ describe('planBound', () => {
     const page = neutralPageBytes(plan);
     const half = Math.ceil(demand.decodingPages / 2);
     const candidates = findCandidates(plan, ['re-sharded'], {
-      ...{ microbatchTokens: [32, 64], batchRequests: [8, 16], hostKvBytes: [1e9, half * page] },
+      microbatchTokens: [32, 64],
+      batchRequests: [8, 16],
+      hostKvBytes: [1e9, half * page],
     });
     let inTurns = 0;
     for (const candidate of candidates) {
@@ -496,8 +506,12 @@ describe('planBound', () => {
 
   it('estimates no more closely where sequences share pages', () => {
     const plan = planOn({
-      ...{ peerBandwidth: 1e9, deviceMemory: 2.6e6, pageTokens: 16 },
-      ...{ step: 0, layer: 0, request: 0 },
+      peerBandwidth: 1e9,
+      deviceMemory: 2.6e6,
+      pageTokens: 16,
+      step: 0,
+      layer: 0,
+      request: 0,
     });
     const context = createBoundContext(plan, FULCRUM_ENGINE);
     const candidate = findCandidates(plan, ['re-sharded'])[0]!;

@@ -154,7 +154,8 @@ describe('tune by estimates', () => {
     const all = Array.from({ length: 40 }, (_, i) => ({ promptTokens: 30, outputTokens: 5 + (i % 9) }));
     const plan = planOn({ ...PLAIN, deviceMemory: 1e9 });
     const candidates = findCandidates(plan, ['fused'], {
-      ...{ microbatchTokens: [64], batchRequests: [16] },
+      microbatchTokens: [64],
+      batchRequests: [16],
     }).filter(({ stages }) => stages[0]!.mesh.tp > 1);
     const { demand, context } = createSurvey(plan, all);
     const promised = candidates.map((each) => {
@@ -191,7 +192,8 @@ describe('tune by estimates', () => {
     // The last of them is short: one place more for it brings the end no nearer.
     const all = Array.from({ length: 40 }, (_, i) => ({ promptTokens: 30, outputTokens: i === 39 ? 2 : 40 }));
     const candidates = findCandidates(planOn({ ...PLAIN, deviceMemory: 1e9 }), ['fused'], {
-      ...{ microbatchTokens: [64], batchRequests: [39, 40] },
+      microbatchTokens: [64],
+      batchRequests: [39, 40],
     }).filter(({ stages }) => stages[0]!.mesh.tp === 4);
     expect(candidates).toHaveLength(2);
     const tried = (byEstimate: boolean): number => {
@@ -205,7 +207,8 @@ describe('tune by estimates', () => {
     const all = Array.from({ length: 100 }, (_, i) => ({ promptTokens: 50 - (i % 7), outputTokens: 60 }));
     const machine = { ...PLAIN, peerBandwidth: 1e8, deviceMemory: 1e9 };
     const candidates = findCandidates(planOn(machine), ['re-sharded'], {
-      ...{ microbatchTokens: [64, 128], batchRequests: [64] },
+      microbatchTokens: [64, 128],
+      batchRequests: [64],
     }).filter(({ stages: [prefill, decode] }) => prefill!.mesh.pp === 4 && decode!.mesh.tp === 4);
     expect(candidates).toHaveLength(2);
     const search = (byEstimate: boolean): TuneResult =>
@@ -241,7 +244,11 @@ describe('tune by estimates', () => {
     const survey = createSurvey(plan, all);
     const { engine, demand } = survey;
     const setting: TrialSetting = {
-      ...{ engine, demand, requests: survey.requests, within: Infinity, byEstimate: true },
+      engine,
+      demand,
+      requests: survey.requests,
+      within: Infinity,
+      byEstimate: true,
       transitions: 'dataflow',
       goal: { kind: 'throughput' },
     };

@@ -9,8 +9,12 @@ import { leastByEstimate } from '../../../runtime/tune/trial.js';
 import { planOn } from './machines.js';
 
 const plan = planOn({
-  ...{ peerBandwidth: 1e9, deviceMemory: 1e9, pageTokens: 16 },
-  ...{ step: 0, layer: 0, request: 0 },
+  peerBandwidth: 1e9,
+  deviceMemory: 1e9,
+  pageTokens: 16,
+  step: 0,
+  layer: 0,
+  request: 0,
 });
 const candidates = findCandidates(plan, ['fused', 're-sharded', 'disaggregated'], {
   microbatchTokens: [16, 32],
@@ -50,8 +54,13 @@ function bounded(
   });
   const candidate = alike[other]!;
   return {
-    ...{ candidate, index: candidates.indexOf(candidate), least: 1, betweenTokens: 1, between: 1 },
-    ...{ estimate, estimated: 'roughly' },
+    candidate,
+    index: candidates.indexOf(candidate),
+    least: 1,
+    betweenTokens: 1,
+    between: 1,
+    estimate,
+    estimated: 'roughly',
     ...figures,
   };
 }

@@ -26,8 +26,12 @@ export interface Machine {
 
 /** A machine with room for whatever there is, and a host that takes its time. */
 export const ROOMY: Machine = {
-  ...{ peerBandwidth: 1e9, deviceMemory: 1e9, pageTokens: 16 },
-  ...{ step: 1e-5, layer: 0, request: 1e-6 },
+  peerBandwidth: 1e9,
+  deviceMemory: 1e9,
+  pageTokens: 16,
+  step: 1e-5,
+  layer: 0,
+  request: 1e-6,
 };
 
 export const machine: fc.Arbitrary<Machine> = fc.record({
@@ -89,7 +93,8 @@ export function planOn(machine: Machine): Plan {
   });
   const kernels = { rms_norm: reach, attention: reach, decode_attention: Math.sqrt(reach), sample: reach };
   const kindOf = once((kind: DeviceKind): DeviceKind => ({
-    ...{ ...kind, kernels },
+    ...kind,
+    kernels,
     ...(reach < 1 && { attentionRows: 16 }),
   }));
   const otherOf = once((kind: DeviceKind): DeviceKind => {
@@ -97,7 +102,9 @@ export function planOn(machine: Machine): Plan {
     const rates = Object.entries(kind.compute).map(([type, rate]) => [type, rate * compute] as const);
     return {
       ...kind,
-      ...{ name: 'other', bandwidth: kind.bandwidth * bandwidth, compute: Object.fromEntries(rates) },
+      name: 'other',
+      bandwidth: kind.bandwidth * bandwidth,
+      compute: Object.fromEntries(rates),
     };
   });
   const last = plan.topology.devices.length - 1;

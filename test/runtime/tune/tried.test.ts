@@ -7,8 +7,12 @@ import type { Goal } from '../../../runtime/tune/trial.js';
 import { planOn } from './machines.js';
 
 const plan = planOn({
-  ...{ peerBandwidth: 1e9, deviceMemory: 1e9, pageTokens: 16 },
-  ...{ step: 0, layer: 0, request: 0 },
+  peerBandwidth: 1e9,
+  deviceMemory: 1e9,
+  pageTokens: 16,
+  step: 0,
+  layer: 0,
+  request: 0,
 });
 const sizes = { microbatchTokens: [16, 32], batchRequests: [4, 8], hostKvBytes: [1e9, 1e6] };
 const candidates = findCandidates(plan, ['fused', 're-sharded'], sizes);
@@ -35,7 +39,10 @@ const otherMesh = candidates.filter(({ strategy }) => strategy === 'fused').at(-
 const tried = (goal: Goal['kind']): Tried =>
   createTried(goal === 'latency' ? { kind: goal, floor: 1 } : { kind: goal }, 0.002);
 const estimated = (candidate: Candidate, estimate: number, between: number) => ({
-  ...{ candidate, estimate, between, index: candidates.indexOf(candidate) },
+  candidate,
+  estimate,
+  between,
+  index: candidates.indexOf(candidate),
 });
 
 /** What of a simulation counts here. */
@@ -93,7 +100,10 @@ describe('createTried', () => {
     const elsewhere = apart.find((each) => decodeOf(each).mesh !== decodeOf(best!).mesh)!;
     const all = tried('latency');
     const of = (candidate: Candidate, between: number) => ({
-      ...{ candidate, estimate: 10, between, index: apart.indexOf(candidate) },
+      candidate,
+      estimate: 10,
+      between,
+      index: apart.indexOf(candidate),
       estimated: 'closely' as const,
     });
     all.add(of(best!, 1));

@@ -28,8 +28,12 @@ const betweenTokens = ({ simulation }: Tuned): number => simulation.latency.betw
 describe('tune', () => {
   it('knows at once that no plan serves a prompt that is longer than the context', () => {
     const plan = planOn({
-      ...{ peerBandwidth: 1e9, deviceMemory: 1e9, pageTokens: 16 },
-      ...{ step: 0, layer: 0, request: 0 },
+      peerBandwidth: 1e9,
+      deviceMemory: 1e9,
+      pageTokens: 16,
+      step: 0,
+      layer: 0,
+      request: 0,
     });
     const candidates = findCandidates(plan, STRATEGIES);
     const { context } = plan.model.shape;

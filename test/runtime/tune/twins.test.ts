@@ -6,8 +6,12 @@ import { twinsByEstimate } from '../../../runtime/tune/twins.js';
 import { planOn } from './machines.js';
 
 const plan = planOn({
-  ...{ peerBandwidth: 1e9, deviceMemory: 1e9, pageTokens: 16 },
-  ...{ step: 0, layer: 0, request: 0 },
+  peerBandwidth: 1e9,
+  deviceMemory: 1e9,
+  pageTokens: 16,
+  step: 0,
+  layer: 0,
+  request: 0,
 });
 const candidates = findCandidates(plan, ['re-sharded'], {
   microbatchTokens: [16, 32],

@@ -7,8 +7,13 @@ const VIEW = { pageTokens: 4, window: undefined };
 
 /** Rows of a prompt, from `start` on. */
 const rows = (sequence: number, start: number, count: number, sample = false) => ({
-  ...{ sequence, start, count, sample },
-  ...{ firstPage: 0, pages: [], offset: 0 },
+  sequence,
+  start,
+  count,
+  sample,
+  firstPage: 0,
+  pages: [],
+  offset: 0,
 });
 
 describe('createWorkLeft', () => {
@@ -27,7 +32,8 @@ describe('createWorkLeft', () => {
   it('has nothing of prompts left where more was computed than had to be', () => {
     // Three prompts have four tokens in common, which need be computed once.
     const all = Array.from({ length: 3 }, () => ({
-      ...{ promptTokens: 8, outputTokens: 1 },
+      promptTokens: 8,
+      outputTokens: 1,
       prefix: { name: 'a', tokens: 4 },
     }));
     const demand = demandOf(all, VIEW);

@@ -73,7 +73,11 @@ describe.each(FILE_TYPES)('%s blocks', (type) => {
     const source = open();
     const other = type === 'q4_k' ? 'q6_k' : 'q4_k';
     const weight = {
-      ...{ id: 'up', dtype: other, rows, cols, bytes: 0 },
+      id: 'up',
+      dtype: other,
+      rows,
+      cols,
+      bytes: 0,
       pieces: [{ tensor: NAME, rows: [0, rows], cols: [0, cols], at: [0, 0] }],
     } as const;
     const graph = { stages: [{ shards: [{ pp: 0, tp: 0, weights: [weight] }] }] };
