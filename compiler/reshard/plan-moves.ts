@@ -4,7 +4,7 @@
  *
  * What a device holds already stays or is copied inside it. For each remaining part there are several roads: from the
  * origin that has everything (host memory, a disk, a KV tier), and from every device that holds the part and that the
- * links make cheaper than the origin. Roads are chosen so that the last lane is done as early as possible. Every
+ * links make cheaper than the origin. Of these, roads are chosen so that the last lane is done as early as possible. Every
  * element arrives once; a byte moves twice only where a road has two hops.
  *
  * Example: pp 2 -> tp 2 on devices with a fast link between them: each keeps half of its own layers (copy) and gets
@@ -214,7 +214,10 @@ const NO_HOLDERS: readonly number[] = [];
 export type WayNeed = Pick<Need, 'kind' | 'device'> & { readonly holders?: readonly number[] };
 
 interface WaysIn {
-  /** Whether the links make a device a cheaper sender than the origin. */
+  /**
+   * Whether the links make a device a cheaper sender than the origin. A road with no more bandwidth may well lead over
+   * the wires of the origin's (PCIe, host memory), which a topology cannot say: nothing would come earlier by it.
+   */
   readonly maySend: MaySend;
   readonly waysOf: (need: WayNeed) => Ways;
 }
