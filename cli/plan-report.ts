@@ -5,6 +5,7 @@ import type { RuntimeGraph, RuntimeStage } from '../compiler/ir/runtime-graph.js
 import type { ProgramValue } from '../compiler/ir/runtime-program.js';
 import type { TransitionGraph } from '../compiler/ir/transitions.js';
 import { cappedPools, type CappedPool } from '../compiler/passes/largest-binding.js';
+import { unevenRooms, type UnevenRoom } from '../compiler/passes/uneven-room.js';
 import type { Topology } from '../compiler/plan/plan.js';
 import {
   describeKvCost,
@@ -45,6 +46,8 @@ export interface PlanReport {
   readonly weights: readonly ReshardReport[];
   /** Pools that are as small as they are because of the largest binding of a device. */
   readonly cappedPools: readonly CappedPool[];
+  /** Pools that are as small as they are because of the devices with the least room. */
+  readonly unevenRooms: readonly UnevenRoom[];
   /** Whether stages that could take turns on their devices are resident together, and why. */
   readonly residence?: NonNullable<TransitionGraph['residence']>;
 }
@@ -77,6 +80,7 @@ export function planReport(
     })),
     weights: transitions.weights.map(reportReshard),
     cappedPools: cappedPools(topology, graph.pools, graph.devices),
+    unevenRooms: unevenRooms(graph.pools, graph.devices, GOOD_PART),
     ...(transitions.residence && { residence: transitions.residence }),
   };
 }
@@ -109,6 +113,12 @@ const GOOD_PART = 0.1;
 export function describeCap({ pool, device, largestBinding, unused }: CappedPool): string {
   const binding = `\`largest_binding\` of ${device}, ${formatBytes(largestBinding)}`;
   return `KV of ${pool} is capped by ${binding}, not by memory: ${formatBytes(unused)} or more of every device stay unused`;
+}
+
+/** What keeps pools as small as they are where most devices have room for more. */
+export function describeUneven({ pool, full, others, unused }: UnevenRoom): string {
+  const most = others.length === 1 ? formatBytes(unused) : `up to ${formatBytes(unused)} each`;
+  return `KV of ${pool} has as many pages as ${full} has room for: ${most} of ${nameDevices(others)} stay unused`;
 }
 
 /** The report for people. */
@@ -144,7 +154,8 @@ export function describePlan(report: PlanReport): string {
   const stay = residence ? [describeResidence(residence)] : [];
   const switches = weights.flatMap((report) => describeReshard(report, formatBytes));
   const caps = report.cappedPools.filter(({ unusedPart }) => unusedPart >= GOOD_PART).map(describeCap);
-  const body = [memoryTable(devices), ...caps, '', steps, '', ...edges, ...stay, ...switches]
+  const uneven = report.unevenRooms.map(describeUneven);
+  const body = [memoryTable(devices), ...caps, ...uneven, '', steps, '', ...edges, ...stay, ...switches]
     .join('\n')
     .trimEnd();
   return `plan ${plan}, model ${model}\n${body.replace(/^(?=.)/gm, '  ')}`;

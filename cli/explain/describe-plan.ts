@@ -3,7 +3,7 @@ import { describeKvCost, describeReshard, describeResidence } from '../../compil
 import { formatBytes, formatCount, formatTable, indent, plural } from '../format.js';
 import type { Constant } from './constants.js';
 import { nameDevices } from '../device-names.js';
-import { describeCap, memoryTable } from '../plan-report.js';
+import { describeCap, describeUneven, memoryTable } from '../plan-report.js';
 import {
   describeSplit,
   type EdgeExplanation,
@@ -35,6 +35,7 @@ export function describeExplanation(explained: PlanExplanation): string {
     '  room for KV',
     ...below(roomTable(kvRoom).split('\n')),
     ...below(explained.cappedPools.map(describeCap)),
+    ...below(explained.unevenRooms.map(describeUneven)),
     '',
     defaults.length === 0 ? '  no defaults were taken' : '  defaults taken',
     ...below(defaults.map(({ what, value, why }) => `${what} = ${value}: ${why}`)),
