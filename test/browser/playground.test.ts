@@ -1,30 +1,19 @@
 /** The playground in a real browser: served by the command, typed into, looked at. */
-import { spawn, type ChildProcess } from 'node:child_process';
-import { once } from 'node:events';
-import { chromium, type Browser, type Page } from 'playwright-core';
+import type { Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { browserPath } from '../../scripts/setup/browser.mjs';
+import { openPlayground, type Playground } from './open-playground.js';
 
-let server: ChildProcess;
-let browser: Browser;
+let playground: Playground;
 let page: Page;
 const complaints: string[] = [];
 
 beforeAll(async () => {
-  server = spawn(process.execPath, ['dist/program/main.js', 'playground', '--port', '0'], {
-    stdio: ['ignore', 'ignore', 'pipe'],
-  });
-  const [line] = (await once(server.stderr!.setEncoding('utf8'), 'data')) as [string];
-  const url = /http:\S+/.exec(line)![0];
-  browser = await chromium.launch({
-    executablePath: browserPath()!,
-    args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--disable-background-networking'],
-  });
-  page = await browser.newPage({ viewport: { width: 1400, height: 850 } });
+  playground = await openPlayground();
+  page = await playground.browser.newPage({ viewport: { width: 1400, height: 850 } });
   page.on('console', (message) => complaints.push(message.text()));
   page.on('pageerror', (error) => complaints.push(error.message));
   await page.addInitScript({ content: COUNT_QUESTIONS });
-  await page.goto(url);
+  await page.goto(playground.url);
 });
 
 /** Counts the questions that the page's worker has not answered; the most there were are in `mostUnanswered`. */
@@ -44,10 +33,7 @@ const COUNT_QUESTIONS = `
 `;
 
 afterAll(async () => {
-  await browser?.close();
-  server.kill('SIGINT');
-  const [code] = (await once(server, 'exit')) as [number | null];
-  expect(code).toBe(0);
+  expect(await playground.close()).toBe(0);
 });
 
 const status = (text: string | RegExp): Promise<void> =>

@@ -1,10 +1,11 @@
 /** The playground: an editor, and beside it what compiler and clock make of the text. */
 import { basicSetup, EditorView } from 'codemirror';
 import { lintGutter, setDiagnostics } from '@codemirror/lint';
-import type { Answer, SimulationAnswer } from '../compute.js';
+import type { Answer, ShownPlan, SimulationAnswer } from '../compute.js';
 import { examples } from './examples.js';
 import { planLanguage } from './highlight.js';
 import type { Question, Reply } from './messages.js';
+import { followScheme, theme } from './theme.js';
 
 /** Milliseconds without a keystroke before the text is compiled. */
 const PAUSE = 150;
@@ -34,6 +35,8 @@ let waiting: Question | undefined;
 let isCurrent = false;
 /** Text that the simulation shown, or asked for, belongs to. */
 let simulated: string | undefined;
+/** The newest simulation; that of an older text is shown until there is one of the text as it is. */
+let simulation: SimulationAnswer | undefined;
 let timer: ReturnType<typeof setTimeout> | undefined;
 
 const editor = new EditorView({
@@ -43,12 +46,14 @@ const editor = new EditorView({
     basicSetup,
     lintGutter(),
     planLanguage,
-    EditorView.theme({ '&': { fontSize: '13px' }, '.cm-gutters': { background: 'var(--panel)' } }),
+    theme,
     EditorView.updateListener.of((update) => {
       if (update.docChanged) compileSoon();
     }),
   ],
 });
+
+followScheme(editor);
 
 const text = (): string => editor.state.doc.toString();
 
@@ -111,21 +116,32 @@ function showProblems(report: string): void {
 
 function showSimulation(found: SimulationAnswer): void {
   status.value = 'page' in found ? 'simulated' : 'not simulated';
-  frame.srcdoc =
-    'page' in found ? found.page : `<p style="font: 14px system-ui; padding: 1rem">${found.why}</p>`;
+  simulation = found;
+  if ('page' in found) frame.srcdoc = found.page;
+  showView();
+}
+
+function whyNoSimulation(): string {
+  return simulation !== undefined && 'why' in simulation ? simulation.why : '';
+}
+
+function levelOf(plan: ShownPlan | undefined): string {
+  return plan?.levels[view] ?? 'No plan of this file compiles.';
 }
 
 function showView(): void {
   for (const button of element('views').querySelectorAll('button'))
     button.setAttribute('aria-selected', String(button.dataset['view'] === view));
   const plan = answer.plans.find(({ name }) => name === planChoice.value);
+  // An empty frame is white, whatever the scheme is.
+  frame.hidden = view !== 'simulation' || simulation === undefined || !('page' in simulation);
   const texts = element('text');
-  texts.hidden = view === 'graph' || view === 'simulation';
-  texts.textContent = plan?.levels[view] ?? 'No plan of this file compiles.';
+  texts.hidden = view === 'graph' || !frame.hidden;
+  texts.classList.toggle('prose', view === 'simulation');
+  texts.textContent = view === 'simulation' ? whyNoSimulation() : levelOf(plan);
   const graph = element('graph');
   graph.hidden = view !== 'graph';
   graph.innerHTML = plan?.drawings.join('') ?? '';
-  frame.hidden = view !== 'simulation';
   if (view === 'simulation' && isCurrent && simulated !== text()) {
     simulated = text();
     ask('simulate');
