@@ -1,7 +1,10 @@
 /** The playground in a real browser: served by the command, typed into, looked at. */
+import { readFileSync } from 'node:fs';
 import type { Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { openPlayground, type Playground } from './open-playground.js';
+
+const SMALL = readFileSync('cli/playground/page/small.plan', 'utf8');
 
 let playground: Playground;
 let page: Page;
@@ -36,6 +39,12 @@ afterAll(async () => {
   expect(await playground.close()).toBe(0);
 });
 
+async function write(text: string): Promise<void> {
+  await page.click('.cm-content');
+  await page.keyboard.press('Control+a');
+  await page.keyboard.insertText(text);
+}
+
 const status = (text: string | RegExp): Promise<void> =>
   expect.poll(() => page.textContent('#status'), { timeout: 60_000 }).toMatch(text);
 
@@ -62,6 +71,18 @@ describe('the playground in a browser', () => {
     for (let count = 0; count < 31; count++) await page.keyboard.press('Backspace');
     await status('compiles');
     expect(await page.isHidden('#problems')).toBe(true);
+  });
+
+  it('keeps to the plan that was chosen while the text is without it', async () => {
+    await page.click('button[data-view=plan]');
+    await page.selectOption('#plan', 'reshard');
+    await write(SMALL.replace('stage decode on gpu { mesh (tp: 4)', 'stage decode on gpu { mesh (tp: 3)'));
+    await status('1 error');
+    expect(await page.inputValue('#plan')).toBe('tensor');
+    await write(SMALL);
+    await status('compiles');
+    expect(await page.inputValue('#plan')).toBe('reshard');
+    expect(await page.textContent('#text')).toContain('plan reshard');
   });
 
   it('simulates in the page', async () => {

@@ -26,6 +26,8 @@ const worker = new Worker(new URL('./worker.ts', import.meta.url), { type: 'modu
 
 let answer: Answer = { problems: [], report: '', plans: [] };
 let view: View = 'plan';
+/** Plan that the reader chose. The list may be without it for a while, as the text is while one types. */
+let chosen: string | undefined;
 /** Number of the newest question; every edit counts as one, so that no answer about an older text is shown. */
 let asked = 0;
 /** The worker has a question, and the one that follows: it answers one after the other. */
@@ -102,9 +104,8 @@ function showAnswer(next: Answer): void {
     return { from: start, to: end, severity: kind, message };
   });
   editor.dispatch(setDiagnostics(editor.state, marks));
-  const chosen = planChoice.value;
   planChoice.replaceChildren(...next.plans.map(({ name }) => new Option(name)));
-  if (next.plans.some(({ name }) => name === chosen)) planChoice.value = chosen;
+  if (chosen !== undefined && next.plans.some(({ name }) => name === chosen)) planChoice.value = chosen;
   showView();
 }
 
@@ -166,5 +167,8 @@ exampleChoice.addEventListener('change', () => {
   const insert = examples.find(({ name }) => name === exampleChoice.value)!.text;
   editor.dispatch({ changes: { from: 0, to: editor.state.doc.length, insert } });
 });
-planChoice.addEventListener('change', showView);
+planChoice.addEventListener('change', () => {
+  chosen = planChoice.value;
+  showView();
+});
 ask('compile');
