@@ -122,14 +122,7 @@ function problemOf({ primary, severity, code, message, helps }: Diagnostic): Pro
   };
 }
 
-let latest: { readonly text: string; readonly result: CheckedAndCompiled } | undefined;
-
-/** The check of a text and its plans; that of the latest text is kept, because it is asked about more than once. */
 function compileText(text: string): CheckedAndCompiled {
-  if (latest?.text !== text) {
-    const help = 'give the shape of the model instead: `family`, `layers`, `hidden`, ...';
-    const host = oneFileHost(FILE, text, 'a page has no access to files', help);
-    latest = { text, result: checkAndCompile(host, FILE) };
-  }
-  return latest.result;
+  const help = 'give the shape of the model instead: `family`, `layers`, `hidden`, ...';
+  return checkAndCompile(oneFileHost(FILE, text, 'a page has no access to files', help), FILE);
 }

@@ -19,21 +19,40 @@ beforeAll(async () => {
   await page.goto(playground.url);
 });
 
-/** Counts the questions that the page's worker has not answered; the most there were are in `mostUnanswered`. */
+/**
+ * Counts the questions that a worker of the page has not answered; the most there were of one worker are in `mostUnanswered`.
+ * The simulations that were answered are counted in `simulations`.
+ */
 const COUNT_QUESTIONS = `
-  let unanswered = 0;
   globalThis.mostUnanswered = 0;
+  globalThis.simulations = 0;
   globalThis.Worker = class extends Worker {
+    unanswered = [];
     constructor(...given) {
       super(...given);
-      this.addEventListener('message', () => unanswered--);
+      this.addEventListener('message', () => {
+        if (this.unanswered.shift() === 'simulate') simulations++;
+      });
     }
     postMessage(message) {
-      mostUnanswered = Math.max(mostUnanswered, ++unanswered);
+      mostUnanswered = Math.max(mostUnanswered, this.unanswered.push(message.ask));
       super.postMessage(message);
     }
   };
 `;
+
+/** A text whose simulation takes a long time: forty plans. */
+const LONG = [
+  SMALL.slice(0, SMALL.indexOf('/// Prefill')).replace('requests: 60', 'requests: 200'),
+  ...Array.from(
+    { length: 40 },
+    (_, i) => `plan p${i} for m13b on machine {
+  stage serve: prefill + decode on gpu { mesh (tp: 4), microbatch: ${i + 1} tokens }
+  flow requests -> serve -> results
+}
+`,
+  ),
+].join('');
 
 afterAll(async () => {
   expect(await playground.close()).toBe(0);
@@ -87,9 +106,11 @@ describe('the playground in a browser', () => {
 
   it('simulates in the page', async () => {
     await page.click('button[data-view=simulation]');
-    await status('simulated');
+    await status(/^compiles, simulated$/);
     const frame = page.frameLocator('#simulation');
     await expect.poll(() => frame.locator('body').textContent()).toContain('requests per');
+    await page.click('button[data-view=plan]');
+    await status(/^compiles$/);
   });
 
   it('simulates what was changed right before', async () => {
@@ -100,7 +121,29 @@ describe('the playground in a browser', () => {
     await page.keyboard.press('Control+End');
     await page.keyboard.insertText('\n// Changed.');
     await page.click('button[data-view=simulation]');
-    await status('simulated');
+    await status(/^compiles, simulated$/);
+  });
+
+  it('counts errors where it shows why nothing was simulated', async () => {
+    await page.click('button[data-view=simulation]');
+    await write(`${SMALL}\nplan p for nobody on machine {}`);
+    await status(/^2 errors, not simulated$/);
+    expect(await page.textContent('#text')).toBe('The file has errors.');
+  });
+
+  it('gives a simulation up for a newer text', async () => {
+    await page.click('button[data-view=simulation]');
+    await write(LONG);
+    await status(/^compiles, simulating/);
+    const simulations = await page.evaluate<number>('simulations');
+    await page.click('.cm-content');
+    await page.keyboard.press('Control+Home');
+    await page.keyboard.type('x');
+    await expect.poll(() => page.isVisible('#problems'), { timeout: 60_000 }).toBe(true);
+    expect(await page.evaluate('simulations')).toBe(simulations);
+    await write(SMALL);
+    await status(/^compiles, simulated$/);
+    expect(await page.evaluate('simulations')).toBe(simulations + 1);
   });
 
   it('lets go of answers about a text that is no longer there', async () => {

@@ -2,9 +2,10 @@
 import { basicSetup, EditorView } from 'codemirror';
 import { lintGutter, setDiagnostics } from '@codemirror/lint';
 import type { Answer, ShownPlan, SimulationAnswer } from '../compute.js';
+import { createAsker } from './ask.js';
 import { examples } from './examples.js';
 import { planLanguage } from './highlight.js';
-import type { Question, Reply } from './messages.js';
+import type { Reply } from './messages.js';
 import { followScheme, theme } from './theme.js';
 
 /** Milliseconds without a keystroke before the text is compiled. */
@@ -22,23 +23,21 @@ const status = element<HTMLOutputElement>('status');
 const planChoice = element<HTMLSelectElement>('plan');
 const exampleChoice = element<HTMLSelectElement>('example');
 const frame = element<HTMLIFrameElement>('simulation');
-const worker = new Worker(new URL('./worker.ts', import.meta.url), { type: 'module' });
+const compiler = createAsker('compile', 'finishes', showCompiled);
+const clock = createAsker('simulate', 'stops', showSimulated);
 
 let answer: Answer = { problems: [], report: '', plans: [] };
 let view: View = 'plan';
 /** Plan that the reader chose. The list may be without it for a while, as the text is while one types. */
 let chosen: string | undefined;
-/** Number of the newest question; every edit counts as one, so that no answer about an older text is shown. */
-let asked = 0;
-/** The worker has a question, and the one that follows: it answers one after the other. */
-let working = false;
-let waiting: Question | undefined;
 /** The answer that is shown is of the text as it is. */
 let isCurrent = false;
-/** Text that the simulation shown, or asked for, belongs to. */
-let simulated: string | undefined;
+/** What is said of the text as a whole. */
+let verdict = '';
 /** The newest simulation; that of an older text is shown until there is one of the text as it is. */
 let simulation: SimulationAnswer | undefined;
+/** How far that of the text as it is has come. */
+let simulating: 'not asked' | 'asked' | 'answered' = 'not asked';
 let timer: ReturnType<typeof setTimeout> | undefined;
 
 const editor = new EditorView({
@@ -59,45 +58,49 @@ followScheme(editor);
 
 const text = (): string => editor.state.doc.toString();
 
-function ask(question: Question['ask']): void {
-  status.value = question === 'compile' ? 'compiling …' : 'simulating …';
-  waiting = { id: ++asked, ask: question, text: text() };
-  sendWaiting();
-}
-
-function sendWaiting(): void {
-  if (working || waiting === undefined) return;
-  working = true;
-  worker.postMessage(waiting);
-  waiting = undefined;
+function compile(): void {
+  compiler.ask(text());
 }
 
 function compileSoon(): void {
-  asked++;
+  compiler.drop();
+  clock.drop();
   isCurrent = false;
-  simulated = undefined;
+  simulating = 'not asked';
+  say('compiling …');
   clearTimeout(timer);
-  timer = setTimeout(() => ask('compile'), PAUSE);
+  timer = setTimeout(compile, PAUSE);
 }
 
-worker.addEventListener('message', ({ data }: MessageEvent<Reply>) => {
-  working = false;
-  sendWaiting();
-  if (data.id !== asked) return;
-  if ('failed' in data) {
-    status.value = 'the compiler failed';
-    showProblems(data.failed);
+function say(next: string): void {
+  verdict = next;
+  showStatus();
+}
+
+function showStatus(): void {
+  const ofClock = view === 'simulation' && isCurrent ? `, ${stateOfSimulation()}` : '';
+  status.value = `${verdict}${ofClock}`;
+}
+
+function stateOfSimulation(): string {
+  if (simulating !== 'answered') return 'simulating …';
+  return simulation !== undefined && 'page' in simulation ? 'simulated' : 'not simulated';
+}
+
+function showCompiled(reply: Reply<'compile'>): void {
+  if ('answer' in reply) {
+    showAnswer(reply.answer);
     return;
   }
-  if (data.ask === 'compile') showAnswer(data.answer);
-  else showSimulation(data.answer);
-});
+  say('the compiler failed');
+  showProblems(reply.failed);
+}
 
 function showAnswer(next: Answer): void {
   answer = next;
   isCurrent = true;
   const errors = next.problems.filter(({ severity }) => severity === 'error').length;
-  status.value = errors > 0 ? `${errors} ${errors === 1 ? 'error' : 'errors'}` : 'compiles';
+  verdict = errors > 0 ? `${errors} ${errors === 1 ? 'error' : 'errors'}` : 'compiles';
   showProblems(next.report);
   const marks = next.problems.map(({ start, end, severity, message }) => {
     const kind = severity === 'error' || severity === 'warning' ? severity : ('info' as const);
@@ -115,10 +118,10 @@ function showProblems(report: string): void {
   problems.hidden = report === '';
 }
 
-function showSimulation(found: SimulationAnswer): void {
-  status.value = 'page' in found ? 'simulated' : 'not simulated';
-  simulation = found;
-  if ('page' in found) frame.srcdoc = found.page;
+function showSimulated(reply: Reply<'simulate'>): void {
+  simulating = 'answered';
+  simulation = 'answer' in reply ? reply.answer : { why: reply.failed };
+  if ('page' in simulation) frame.srcdoc = simulation.page;
   showView();
 }
 
@@ -143,10 +146,11 @@ function showView(): void {
   const graph = element('graph');
   graph.hidden = view !== 'graph';
   graph.innerHTML = plan?.drawings.join('') ?? '';
-  if (view === 'simulation' && isCurrent && simulated !== text()) {
-    simulated = text();
-    ask('simulate');
+  if (view === 'simulation' && isCurrent && simulating === 'not asked') {
+    simulating = 'asked';
+    clock.ask(text());
   }
+  showStatus();
 }
 
 element('views').replaceChildren(
@@ -171,4 +175,5 @@ planChoice.addEventListener('change', () => {
   chosen = planChoice.value;
   showView();
 });
-ask('compile');
+say('compiling …');
+compile();

@@ -1,19 +1,23 @@
 /** Computes beside the page, so that typing never waits for the compiler. */
 import { compute, computeSimulation } from '../compute.js';
-import type { Question, Reply } from './messages.js';
+import type { Answers, Question, Reply } from './messages.js';
 
-addEventListener('message', ({ data }: MessageEvent<Question>) => {
-  const { id, ask, text } = data;
-  const reply: Reply = { id, ask, ...answer(ask, text) } as Reply;
+const computing: { readonly [Kind in keyof Answers]: (text: string) => Answers[Kind] } = {
+  compile: compute,
+  simulate: computeSimulation,
+};
+
+addEventListener('message', ({ data: { id, ask, text } }: MessageEvent<Question>) => {
+  const reply: Reply<keyof Answers> = { id, ...answer(ask, text) };
   postMessage(reply);
 });
 
-function answer(
-  ask: Question['ask'],
+function answer<Kind extends keyof Answers>(
+  ask: Kind,
   text: string,
-): { readonly answer: unknown } | { readonly failed: string } {
+): { readonly answer: Answers[Kind] } | { readonly failed: string } {
   try {
-    return { answer: ask === 'compile' ? compute(text) : computeSimulation(text) };
+    return { answer: computing[ask](text) };
   } catch (bug) {
     return { failed: bug instanceof Error ? (bug.stack ?? bug.message) : String(bug) };
   }
