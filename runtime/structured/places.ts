@@ -80,24 +80,26 @@ export function firstPlaces({ root, definitions }: AnswerShape): readonly Place[
   /** What a definition begins with; references to the same from many places cost once. */
   const begun = new Map<string, readonly Place[]>();
   function referred(name: string, rest: Rest): readonly Place[] {
-    const key = `${name}|${rest.key}`;
-    const places = begun.get(key) ?? value(definitions.get(name)!, rest);
+    const definition = definitions.get(name)!;
+    // Names may be of any characters, so that those of two references could run together with what follows them.
+    const key = `${numberOf(definition)}|${rest.key}`;
+    const places = begun.get(key) ?? value(definition, rest);
     begun.set(key, places);
     return places;
   }
 
-  /** A place in a text without parts; `after` says what follows the one that it was. */
-  function scanned(number: number, scan: Scan, after: (index: number) => Rest): Place {
+  /** A place in a text without parts, of a name no other has; `after` says what follows the one that it was. */
+  function scanned(name: string | number, scan: Scan, after: (index: number) => Rest): Place {
     const { ends } = scan;
     const behind = ends === undefined ? [] : after(ends).places();
     return {
-      key: `${number}:${scan.key}|${after(ends ?? 0).key}`,
+      key: `${name}:${scan.key}|${after(ends ?? 0).key}`,
       isEnd: behind.some((place) => place.isEnd),
       ...(scan.room === undefined ? {} : { room: scan.room }),
       next: (byte) => {
         const longer = scan.next(byte);
         const on = behind.flatMap((place) => place.next(byte));
-        return longer === undefined ? on : [scanned(number, longer, after), ...on];
+        return longer === undefined ? on : [scanned(name, longer, after), ...on];
       },
     };
   }
@@ -165,7 +167,8 @@ export function firstPlaces({ root, definitions }: AnswerShape): readonly Place[
         ],
       };
     };
-    const places = keys.length === 0 ? [] : [scanned(number, scanTexts(keys), valueOf)];
+    // The names of every beginning are texts of their own, whose positions are counted from zero.
+    const places = keys.length === 0 ? [] : [scanned(`${number}.${from}`, scanTexts(keys), valueOf)];
     if (!isFirst || required >= 0) return places;
     return [...places, on(`${number}{}`, rest, { [CLOSE_OBJECT]: () => rest.places() })];
   }

@@ -94,6 +94,19 @@ describe('answers held to a schema', () => {
       ['{"b\\"é":1}', '{"a":1, "b\\"é": 2,"c":3}'],
       ['{}', '{"a":1}', '{"b\\"é":1,"a":2}', '{"b\\"é":1,"d":2}', '{"b\\"é":1,}', '{"b\\"é":1,"c":1,}'],
     ],
+    [
+      { type: 'object', properties: { a: {}, b: {}, ccccc: {} } },
+      ['{"b":1}', '{"a":1,"ccccc":1}'],
+      ['{"a":1,"ccc1}', '{"b":1,"b":1}'],
+    ],
+    [
+      {
+        anyOf: [{ type: 'array', items: { $ref: '#/$defs/n' } }, { $ref: '#/$defs/n|1]0' }],
+        $defs: { n: { const: 1 }, 'n|1]0': { const: 2 } },
+      },
+      ['2', '[1]'],
+      ['[2', '1'],
+    ],
     [{ type: ['string', 'null'], maxLength: 1 }, ['null', '"a"'], ['"ab"', 'true']],
     [{ allOf: [{ const: 1 }], title: 'one' }, ['1'], ['2']],
     [{ type: 'object' }, ['{}', '{"a":[{"b":null}]}'], ['[]', '{"a"}', ' {}', '{ }', '{}{}']],
