@@ -5,7 +5,7 @@
  * Layout (little-endian): `GGUF`, version (u32: 2 or 3), number of tensors (u64), number of metadata entries (u64);
  * per entry a key, a type and a value; per tensor its name, number of dimensions (u32), dimensions (u64, the innermost
  * first), type (u32) and offset (u64) into the data, which begin at the next multiple of `general.alignment` (32 if
- * absent). A string is its length (u64) and UTF-8 bytes; an array its element type (u32), length (u64) and elements.
+ * absent) and have the tensors one behind the other, each padded to such a multiple. A string is its length (u64) and UTF-8 bytes; an array its element type (u32), length (u64) and elements.
  */
 import { closeSync, fstatSync, readSync } from 'node:fs';
 import { RuntimeFailure } from '../../failure.js';
@@ -85,17 +85,43 @@ function parse(path: string, reader: ByteReader): GgufHeader {
   }
   const declared = Array.from({ length: tensorCount }, () => readTensor(path, reader));
   const alignment = metadata.get('general.alignment') ?? DEFAULT_ALIGNMENT;
-  if (typeof alignment !== 'number' || !Number.isInteger(alignment) || alignment < 1) {
-    throw damagedGguf(path, '`general.alignment` is no positive number');
+  if (typeof alignment !== 'number' || alignment < 1 || alignment % 8 !== 0) {
+    throw damagedGguf(path, '`general.alignment` is no positive multiple of 8');
   }
-  const start = Math.ceil(reader.position() / alignment) * alignment;
+  const start = padded(reader.position(), alignment);
+  const end = start + refuseGaps(path, declared, alignment);
   const tensors = declared.map((tensor) => ({ ...tensor, offset: start + tensor.offset }));
   for (const { name, offset, bytes } of tensors) {
     if (offset + bytes <= reader.size) continue;
     const what = `tensor ${name} ends at byte ${offset + bytes}, the file has ${reader.size}: it is truncated`;
     throw damagedGguf(path, what, name);
   }
+  if (end < reader.size) {
+    throw damagedGguf(path, `its tensors end at byte ${end}, the file has ${reader.size}`);
+  }
   return { metadata, tensors };
+}
+
+/**
+ * Bytes of all data. Tensors fill them but for padding, so that one which is left out or lies elsewhere than it was
+ * written is found, wherever in the header the mistake is.
+ */
+function refuseGaps(path: string, tensors: readonly GgufTensor[], alignment: number): number {
+  let end = 0;
+  for (const { name, offset, bytes } of [...tensors].sort(
+    (a, b) => a.offset - b.offset || a.bytes - b.bytes,
+  )) {
+    if (offset !== end) {
+      const what = `tensor ${name} begins at byte ${offset} of the data, where ${end} is next`;
+      throw damagedGguf(path, what, name);
+    }
+    end = padded(offset + bytes, alignment);
+  }
+  return end;
+}
+
+function padded(bytes: number, alignment: number): number {
+  return Math.ceil(bytes / alignment) * alignment;
 }
 
 function readTensor(path: string, reader: ByteReader): GgufTensor {

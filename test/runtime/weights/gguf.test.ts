@@ -173,6 +173,52 @@ describe('GGUF files', () => {
     expect(failureOf(() => openModelDirectory(cut)).message).toMatch(`tensor ${last.name} ends at byte`);
   });
 
+  const damages: readonly (readonly [string, (bytes: Buffer) => void, string])[] = [
+    ['a tensor too few', (bytes) => bytes.writeBigUInt64LE(2n, 8), 'its tensors end at byte'],
+    ['an alignment of 1', (bytes) => alignment(bytes, 1), '`general.alignment` is no positive multiple of 8'],
+    ['an alignment of 3', (bytes) => alignment(bytes, 3), '`general.alignment` is no positive multiple of 8'],
+    [
+      'a smaller alignment',
+      (bytes) => alignment(bytes, 8),
+      'tensor c begins at byte 64 of the data, where 56',
+    ],
+    [
+      'an overlap',
+      (bytes) => offset(bytes, 'b', 0n),
+      'tensor a begins at byte 0 of the data, where 32 is next',
+    ],
+    ['an odd offset', (bytes) => offset(bytes, 'b', 1n), 'tensor b begins at byte 1 of the data, where 32'],
+    ['a gap', (bytes) => offset(bytes, 'c', 96n), 'tensor c begins at byte 96 of the data, where 64 is next'],
+    ['a gap at the front', (bytes) => offset(bytes, 'a', 32n), 'of the data, where 0 is next'],
+  ];
+  /** Writes the alignment that the file says it has. */
+  function alignment(bytes: Buffer, value: number): void {
+    const key = 'general.alignment';
+    bytes.writeUInt32LE(value, bytes.indexOf(key) + key.length + 4);
+  }
+  /** Writes where a vector's data are. */
+  function offset(bytes: Buffer, name: string, value: bigint): void {
+    bytes.writeBigUInt64LE(value, bytes.indexOf(`\u0001\0\0\0\0\0\0\0${name}`) + 9 + 4 + 8 + 4);
+  }
+  it.each(damages)('are refused where tensors do not fill the data: %s', (_, damage, message) => {
+    const path = join(scratch, 'gaps.gguf');
+    const vectors = [8, 5, 15].map((size, i) => ({ name: 'abc'[i]!, shape: [size], type: 0 }));
+    const bytes = ggufBytes(
+      { 'general.architecture': 'llama', 'general.alignment': 32 },
+      vectors.map((vector) => ({ ...vector, data: new Uint8Array(vector.shape[0]! * 4) })),
+    );
+    writeFileSync(path, bytes);
+    expect(openModelDirectory(path).tensors.size).toBe(3);
+    // The padding behind the last tensor may be left out.
+    writeFileSync(path, bytes.subarray(0, bytes.length - 4));
+    expect(openModelDirectory(path).tensors.size).toBe(3);
+    damage(bytes);
+    writeFileSync(path, bytes);
+    const failure = failureOf(() => openModelDirectory(path));
+    expect(failure.code).toBe('FC0911');
+    expect(failure.message).toMatch(message);
+  });
+
   it('never crash, whatever a byte of their header is', () => {
     const { path } = write('flip', 'qwen2');
     const bytes = readFileSync(path);
@@ -199,7 +245,7 @@ describe('GGUF files', () => {
     const missing = failureOf(() => resolveModelDirectory('./nowhere.gguf', path));
     expect(missing).toMatchObject({ code: 'FC0910' });
 
-    const tensor = { name: 'token_embd.weight', shape: [2, 32], data: new Uint8Array(68) };
+    const tensor = { name: 'token_embd.weight', shape: [2, 32], data: new Uint8Array(44) };
     writeFileSync(path, ggufBytes({ 'general.architecture': 'mamba' }, [{ ...tensor, type: 99 }]));
     expect(failureOf(() => openModelDirectory(path))).toMatchObject({ code: 'FC0913' });
 
