@@ -13,7 +13,7 @@ import { neededTensors } from '../weights/graph-tensors.js';
 import { hostWeights } from '../weights/host-weights.js';
 import { openModelDirectory, resolveModelDirectory } from '../weights/model-dir.js';
 import { randomWeightSource } from '../weights/random-weights.js';
-import { validateShape, validateWeights } from '../weights/validate-model.js';
+import { validateLayers, validateShape, validateWeights } from '../weights/validate-model.js';
 import { fileWeightSource } from '../weights/weight-source.js';
 import type { WeightSource } from '../weights/weight-source.js';
 import { DISK, NO_TRACE, traced } from '../trace/tracer.js';
@@ -134,6 +134,7 @@ export function openWeights(graph: RuntimeGraph, modelDirectory?: string): Weigh
       : resolveModelDirectory(modelDirectory);
   const opened = openModelDirectory(directory);
   validateShape(model.shape, opened);
+  validateLayers(model.shape, opened);
   const needed = neededTensors(graph);
   // Blocks of a file are kept where the plan was compiled for them, and dequantised where it asks for another type.
   const source = fileWeightSource(opened.tensors, (name, type) => needed.get(name)?.dtype === type);

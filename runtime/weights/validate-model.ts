@@ -1,7 +1,7 @@
 /**
  * Checks a model against the runtime graph before any device work: every tensor that some rank needs is there, is a
- * weight type, and has exactly the extent that all ranks together cover; the tokenizer's ids fit the embedding; and
- * config.json still describes the model that the plan was compiled for.
+ * weight type, and has exactly the extent that all ranks together cover; no layer is left out; the tokenizer's ids fit the
+ * embedding; and config.json still describes the model that the plan was compiled for.
  */
 import type { RuntimeGraph } from '../../compiler/ir/runtime-graph.js';
 import { shapeFromConfig, type ConfigProblem } from '../../compiler/model/config.js';
@@ -74,6 +74,25 @@ export function validateShape(
       help: 'name this directory as the `source` of the model and compile the plan again',
     },
   );
+}
+
+/**
+ * Fails with FC0919 when the weights have layers behind the last of config.json: without them every answer is another,
+ * and no tensor is missed. No family that can be run has any that a model does not use.
+ */
+export function validateLayers(
+  { layers }: Pick<ModelShape, 'layers'>,
+  { configPath, tensors }: Pick<ModelDirectory, 'configPath' | 'tensors'>,
+): void {
+  for (const [stored, { name, file }] of tensors) {
+    const layer = /^model\.layers\.(\d+)\./.exec(stored)?.[1];
+    if (layer === undefined || Number(layer) < layers) continue;
+    const what = `${configPath} asks for ${layers} layers, the weights have more: tensor ${name} in ${file}`;
+    throw new RuntimeFailure('FC0919', what, {
+      subject: name,
+      help: 'config.json may describe another model than the weights',
+    });
+  }
 }
 
 function describeProblem(problem: ConfigProblem): string {

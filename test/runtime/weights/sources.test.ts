@@ -13,7 +13,11 @@ import { openModelDirectory } from '../../../runtime/weights/model-dir.js';
 import { writtenBytes } from '../../../compiler/ir/written-bytes.js';
 import { packPieces, packWeight } from '../../../runtime/weights/pack.js';
 import { randomWeightSource } from '../../../runtime/weights/random-weights.js';
-import { validateVocabulary, validateWeights } from '../../../runtime/weights/validate-model.js';
+import {
+  validateLayers,
+  validateVocabulary,
+  validateWeights,
+} from '../../../runtime/weights/validate-model.js';
 import { fileWeightSource, type WeightSource } from '../../../runtime/weights/weight-source.js';
 import { bf16ToNumber, f16ToNumber, numberToBf16, numberToF16 } from '../../fixtures/halves.js';
 import { writeRandomModel } from '../../fixtures/random-model.js';
@@ -307,6 +311,17 @@ describe('validation', () => {
     const check = (): void => validateWeights(graphOf(tensor, rows, cols), source, dir);
     expect(check).toThrow(expect.objectContaining({ code }));
     expect(check).toThrow(message);
+  });
+
+  it('refuses weights with more layers than config.json has', () => {
+    const model = openModelDirectory(dir);
+    const { layers } = shape;
+    expect(() => validateLayers({ layers }, model)).not.toThrow();
+    const check = (): void => validateLayers({ layers: layers - 1 }, model);
+    expect(check).toThrow(expect.objectContaining({ code: 'FC0919' }));
+    expect(check).toThrow(
+      `asks for ${layers - 1} layers, the weights have more: tensor model.layers.${layers - 1}.`,
+    );
   });
 
   it('refuses a dtype that holds no weights', () => {
