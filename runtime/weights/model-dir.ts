@@ -132,7 +132,7 @@ function openShards(dir: string, indexPath: string): Map<string, StoredTensor> {
   const shards = new Map<string, Map<string, StoredTensor>>();
   const tensors = new Map<string, StoredTensor>();
   for (const [name, file] of Object.entries(weightMap as Record<string, unknown>)) {
-    if (typeof file !== 'string' || basename(file) !== file) {
+    if (typeof file !== 'string' || basename(file) !== file || /^\.{0,2}$/.test(file)) {
       throw new RuntimeFailure('FC0911', `${indexPath} gives no file name for tensor ${name}`, {
         subject: name,
       });

@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
@@ -120,6 +120,28 @@ describe('model directory', () => {
     });
     writeFileSync(index, JSON.stringify({ weight_map: { ghost: '../other.safetensors' } }));
     expect(failureOf(() => openModelDirectory(dir)).code).toBe('FC0911');
+  });
+
+  it('refuses directories in the place of files', () => {
+    const dir = writeRandomModel(join(scratch, 'folders'), { ...shape, shards: 2 });
+    const index = join(dir, 'model.safetensors.index.json');
+    for (const name of ['.', '..']) {
+      writeFileSync(index, JSON.stringify({ weight_map: { ghost: name } }));
+      const failure = failureOf(() => openModelDirectory(dir));
+      expect(failure.code).toBe('FC0911');
+      expect(failure.message).toMatch(/gives no file name for tensor ghost/);
+    }
+    mkdirSync(join(dir, 'shard'));
+    writeFileSync(index, JSON.stringify({ weight_map: { ghost: 'shard' } }));
+    expect(failureOf(() => openModelDirectory(dir))).toMatchObject({
+      code: 'FC0910',
+      message: `cannot open ${join(dir, 'shard')}: it is not a file`,
+    });
+    mkdirSync(join(dir, 'model.safetensors'));
+    expect(failureOf(() => openModelDirectory(dir))).toMatchObject({
+      code: 'FC0910',
+      message: `cannot open ${join(dir, 'model.safetensors')}: it is not a file`,
+    });
   });
 
   it('refuses a directory without weights, and a broken config', () => {
