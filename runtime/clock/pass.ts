@@ -57,8 +57,8 @@ export interface PassedStep {
 
 /** What a step takes on a group with nothing else under way. */
 interface PassWork {
-  /** Device seconds by category. */
-  readonly cost: StepSeconds;
+  /** Device seconds by category, of each kind of device in the group (`TpGroup.kinds`). */
+  readonly costs: readonly StepSeconds[];
   /** Host seconds outside `cost`: the host hands kernels over and reads samples back. */
   readonly submits: number;
   /** The seconds in which the host does nothing for other groups. */
@@ -66,16 +66,18 @@ interface PassWork {
   readonly traffic: ProgramTraffic;
   /** Seconds of exchanges. */
   readonly exchange: number;
-  /** Seconds of kernels with their launches. */
+  /** Seconds of kernels with their launches, on the slowest device. */
   readonly kernels: number;
+  /** Seconds of handing on. */
+  readonly send: number;
   /** Seconds of everything. */
   readonly pure: number;
 }
 
 /** What a pass took. */
 export interface Passed {
-  /** Device seconds by category, as if nothing else had been under way. */
-  readonly cost: StepSeconds;
+  /** Device seconds by category, of each kind of device in the group, as if nothing else had been under way. */
+  readonly costs: readonly StepSeconds[];
   readonly submits: number;
   readonly traffic: ProgramTraffic;
   /** How long it took in fact. */
@@ -129,11 +131,11 @@ export function createPasses({ clock, devices, lanes, transitions, compute, isJo
   ): Undisturbed => {
     const { group, ahead, step } = pass;
     const start = clock.now();
-    const { cost, submits, hosting, traffic, exchange, kernels, pure } = workOn(pass);
+    const { costs, submits, hosting, traffic, exchange, kernels, send, pure } = workOn(pass);
     const time = transitions.passTime(group, ahead, step.size, start, pure);
     const work = {
       // What is handed on comes last, in its own time.
-      seconds: time.seconds - cost.send,
+      seconds: time.seconds - send,
       exchange,
       lanes: ring,
       bytes: ringBytes(traffic, group.devices.length),
@@ -150,7 +152,7 @@ export function createPasses({ clock, devices, lanes, transitions, compute, isJo
         devices.whenThrough(occupied, (ends) => {
           const slowdown = { kernels, host, exchanges: stretch * host };
           const time = { start, end: clock.now(), ends, send: end - computed, waits, slowdown };
-          done({ cost, submits, traffic, time });
+          done({ costs, submits, traffic, time });
         });
       };
       // Every rank's part goes to its neighbour.
@@ -323,12 +325,14 @@ function roadsOnwards({ devices }: TpGroup, next: TpGroup | undefined, roads: Ro
   });
 }
 
-function workOf({ cost: program }: TpGroup, size: StepSize): PassWork {
+function workOf({ cost: program, kinds }: TpGroup, size: StepSize): PassWork {
   const cost = program.step(size);
+  const costs = kinds.length === 1 ? [cost] : kinds.map((kind) => kind.cost.step(size));
   const exchange = cost.all_reduce + cost.all_gather;
   const kernels = cost.gemm + cost.attention + cost.elementwise + cost.launch;
   const submits = program.submits(size);
   const hosting = program.hosting(size);
-  const pure = kernels + submits + exchange + cost.send;
-  return { cost, submits, hosting, traffic: program.traffic(size), exchange, kernels, pure };
+  const { send } = cost;
+  const pure = kernels + submits + exchange + send;
+  return { costs, submits, hosting, traffic: program.traffic(size), exchange, kernels, send, pure };
 }

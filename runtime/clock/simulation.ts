@@ -42,7 +42,7 @@ export interface DeviceTime {
   readonly exposedTransition: number;
   /** Seconds in which page moves kept its queue busy otherwise, waits for other moves on their links included. */
   readonly pages: number;
-  /** Seconds in which it had nothing to do. */
+  /** Seconds in which it had nothing to do, or waited within steps for kernels of slower devices of its group. */
   readonly idle: number;
   /** The part of `idle` between its first work and its last: the rest is warm-up and tail. */
   readonly bubbles: number;

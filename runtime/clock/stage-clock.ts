@@ -3,7 +3,7 @@
  * occupies.
  */
 import type { EngineModel } from '../../compiler/cost/engine-model.js';
-import { groupHardware, hardwareKey } from '../../compiler/cost/group-hardware.js';
+import { groupHardware, hardwareKey, type GroupHardware } from '../../compiler/cost/group-hardware.js';
 import {
   pairsOf,
   seenBy,
@@ -24,11 +24,24 @@ import type { StepItem } from '../scheduler/types.js';
 export interface TpGroup {
   /** Its devices, in the order of their tp ranks. */
   readonly devices: readonly number[];
+  /** What a step takes: of every kernel as long as the slowest device needs. */
   readonly cost: ProgramCost;
+  /**
+   * Its devices kind by kind, with what they do of that: one kind as a rule, whose cost is that of the group. Groups that
+   * are alike have equal costs here in equal order.
+   */
+  readonly kinds: readonly KindCost[];
   /** Groups of the stage with the same number take the same time for a step. */
   readonly alike: number;
   /** Its link declares `allreduce`: exchanges take what that says, whatever a ring would carry. */
   readonly declaredExchange: boolean;
+}
+
+/** The devices of one kind in a tp group. */
+export interface KindCost {
+  readonly devices: readonly number[];
+  /** As of a group that has this kind alone: the rest of the group's time these devices wait for the others. */
+  readonly cost: ProgramCost;
 }
 
 /**
@@ -58,7 +71,7 @@ export function stageGroups(
       .filter((rank) => rank.dp === dp && rank.pp === pp)
       .sort((a, b) => a.tp - b.tp)
       .map(({ device }) => device);
-  const costs = new Map<string, ProgramCost>();
+  const costs = new Map<string, GroupCosts>();
   const [alikeOf, kindOf] = [numbered<string>(), numbered<DeviceKind>()];
   return Array.from({ length: stage.mesh.dp }, (_, dp) => {
     const members = stage.programs.map((_program, pp) => at(dp, pp));
@@ -67,12 +80,33 @@ export function stageGroups(
       const hardware = groupHardware(topology, routes, devices, members[pp + 1]);
       const ofHardware = hardwareKey(hardware, kindOf);
       const key = `${pp} ${ofHardware}`;
-      const cost = costs.get(key) ?? programCost(program, hardware, engine);
-      costs.set(key, cost);
+      const known = costs.get(key) ?? groupCosts(program, hardware, engine);
+      costs.set(key, known);
+      const { cost, ofKinds } = known;
+      const kinds = hardware.kinds.map((kind, index) => ({
+        devices: devices.filter((device) => topology.devices[device]!.kind === kind),
+        cost: ofKinds[index]!,
+      }));
       const alike = alikeOf(`${cost.signature} ${ofHardware}`);
-      return { devices, cost, alike, declaredExchange: hardware.allReduce?.declared === true };
+      return { devices, cost, kinds, alike, declaredExchange: hardware.allReduce?.declared === true };
     });
   });
+}
+
+/** The cost of a program on a tp group, and on each kind of its devices. */
+interface GroupCosts extends Pick<TpGroup, 'cost'> {
+  readonly ofKinds: readonly ProgramCost[];
+}
+
+function groupCosts(
+  program: RuntimeStage['programs'][number],
+  hardware: GroupHardware,
+  engine: EngineModel,
+): GroupCosts {
+  const { kinds } = hardware;
+  const cost = programCost(program, hardware, engine);
+  if (kinds.length === 1) return { cost, ofKinds: [cost] };
+  return { cost, ofKinds: kinds.map((kind) => programCost(program, { ...hardware, kinds: [kind] }, engine)) };
 }
 
 /** The numbers of rows that attention computes together on devices of a topology, where they are more than one. */

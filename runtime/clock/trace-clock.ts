@@ -157,7 +157,7 @@ export function createClockTrace(graph: RuntimeGraph, timeline: Timeline): Clock
           start: time.start,
           end,
           args: { ...label.args, rank, pp, tp },
-          within: () => partsOf(program, group, size, { ...time, end }),
+          within: () => partsOf(program, group, device, size, { ...time, end }),
           // Kernels stand between exchanges.
           withinCount: 2 * exchanges.get(program)! + 1,
           ...(pp === 0 && tp === 0 && flows.length > 0 ? { flows } : {}),
@@ -220,24 +220,30 @@ export function createClockTrace(graph: RuntimeGraph, timeline: Timeline): Clock
 }
 
 /**
- * Kernels, exchanges and waits of a pass, one after the other. What is handed on comes last, and behind the time by which
- * page moves have made the pass late.
+ * Kernels, exchanges and waits of a pass on a device, one after the other: kernels end where the device is through with
+ * them, and what follows comes once all devices are. What is handed on comes last, and behind the time by which page moves
+ * have made the pass late.
  */
 function partsOf(
   program: RuntimeStage['programs'][number],
-  { cost }: TpGroup,
+  { cost, kinds }: TpGroup,
+  device: number,
   size: StepSize,
   { start, end, send, waits, slowdown }: PassedTime,
 ): readonly InnerSlice[] {
   const parts: InnerSlice[] = [];
   let at = start;
-  const push = (name: string, seconds: number, op: number): void => {
-    const until = Math.min(end, at + Math.max(0, seconds));
-    parts.push({ name, start: at, end: until, args: { op, origin: program.ops[op]!.origin } });
-    at = until;
+  const push = (name: string, seconds: number, op: number, ownSeconds = seconds): void => {
+    const until = (part: number): number => Math.min(end, at + Math.max(0, part));
+    parts.push({ name, start: at, end: until(ownSeconds), args: { op, origin: program.ops[op]!.origin } });
+    at = until(seconds);
   };
+  const cuts = opsOf(waits);
+  const together = cost.outline(size, cuts);
+  const { cost: ofKind } = kinds.find(({ devices }) => devices.includes(device))!;
+  const own = ofKind === cost ? together : ofKind.outline(size, cuts);
   let waited = 0;
-  for (const { what, op, seconds, submit } of cost.outline(size, opsOf(waits))) {
+  for (const [index, { what, op, seconds, submit }] of together.entries()) {
     const wait = waits[waited];
     if (wait?.op === op) {
       push('wait for weights', wait.end - wait.start, op);
@@ -254,7 +260,10 @@ function partsOf(
       at = Math.max(at, end - send);
       push(name, send, op);
     } else if (what === 'collective') push(name, seconds * slowdown.exchanges, op);
-    else push(name, seconds * slowdown.kernels + submit * slowdown.host, op);
+    else {
+      const kernels = (pure: number): number => pure * slowdown.kernels + submit * slowdown.host;
+      push(name, kernels(seconds), op, kernels(own[index]!.seconds));
+    }
   }
   return parts;
 }

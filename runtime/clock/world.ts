@@ -10,7 +10,7 @@
  *   device. See `pages.ts`.
  */
 import type { EngineModel } from '../../compiler/cost/engine-model.js';
-import { COST_KINDS, noSeconds, type CostKind } from '../../compiler/cost/program-cost.js';
+import { COST_KINDS, noSeconds, type CostKind, type StepSeconds } from '../../compiler/cost/program-cost.js';
 import { prepare, type Host } from '../../compiler/cost/host-queue.js';
 import type { RuntimeGraph, RuntimeTransition } from '../../compiler/ir/runtime-graph.js';
 import type { Overhead, Plan } from '../../compiler/plan/plan.js';
@@ -29,7 +29,7 @@ import { clockPages } from './pages.js';
 import { createPasses, type Passed, type PassedStep } from './pass.js';
 import { peakMemory } from './peak-memory.js';
 import type { Simulation } from './simulation.js';
-import { attentionTiles, stageGroups, stepSize, type TpGroup } from './stage-clock.js';
+import { attentionTiles, stageGroups, stepSize, type KindCost, type TpGroup } from './stage-clock.js';
 import type { ClockTrace } from './trace-clock.js';
 import { stagingRoom } from './staging-room.js';
 import { createTransitions, type OnMoved } from './transitions.js';
@@ -61,10 +61,13 @@ export interface WorldOptions {
   readonly trace?: ClockTrace;
 }
 
-/** Seconds by category of one tp group, waits for links and for other devices included, those for weights not. */
+/**
+ * Seconds by category of the devices of one kind in a tp group. Waits for links are included, and at exchanges those for
+ * other devices; waits for weights are not, nor those for kernels of slower devices.
+ */
 type Tally = Record<CostKind, number>;
 
-function count(tally: Tally, { cost, submits, time }: Passed): void {
+function count(tally: Tally, cost: StepSeconds, { submits, time }: Passed): void {
   const { kernels, host, exchanges } = time.slowdown;
   tally.gemm += cost.gemm * kernels;
   tally.attention += cost.attention * kernels;
@@ -149,24 +152,24 @@ export function createWorld(
     ),
     isJoint: jointGroups([...stages].map(([stage, replicas]) => [residenceOf(stage), replicas.flat()])),
   });
-  const tallies = new Map<TpGroup, Tally>();
+  const tallies = new Map<KindCost, Tally>();
   const bytes = { allReduce: 0, allGather: 0, send: 0, kvOut: 0, kvIn: 0, kvSpilled: 0, kvFetched: 0 };
   const moving = { count: 0, seconds: 0, bytes: 0 };
   /** Since when the next transition of a group has been announced. */
   const announced = new Map<RuntimeTransition, number>();
   let last = 0;
 
-  const tallyOf = (group: TpGroup): Tally => {
-    const known = tallies.get(group);
+  const tallyOf = (kind: KindCost): Tally => {
+    const known = tallies.get(kind);
     if (known !== undefined) return known;
     const tally = noSeconds();
-    tallies.set(group, tally);
+    tallies.set(kind, tally);
     return tally;
   };
 
   const countPass = (group: TpGroup, passed: Passed): void => {
-    count(tallyOf(group), passed);
-    const { traffic } = passed;
+    const { costs, traffic } = passed;
+    for (let kind = 0; kind < costs.length; kind++) count(tallyOf(group.kinds[kind]!), costs[kind]!, passed);
     const ranks = group.devices.length;
     bytes.allReduce += traffic.allReduce * ranks;
     bytes.allGather += traffic.allGather * ranks;
@@ -255,9 +258,8 @@ export function createWorld(
     result(states) {
       const { kvPeak, tierPeak } = peakMemory(graph, states);
       const spent = new Map(graph.devices.map(({ id }): [number, Tally] => [id, noSeconds()]));
-      for (const [group, tally] of tallies)
-        for (const device of group.devices)
-          for (const kind of COST_KINDS) spent.get(device)![kind] += tally[kind];
+      for (const [{ devices: ofKind }, tally] of tallies)
+        for (const device of ofKind) for (const kind of COST_KINDS) spent.get(device)![kind] += tally[kind];
       return {
         makespan: last,
         transitions: moving,

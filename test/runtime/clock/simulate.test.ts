@@ -8,7 +8,12 @@ import type { RuntimeGraph } from '../../../compiler/ir/runtime-graph.js';
 import { simulate } from '../../../runtime/clock/simulate.js';
 import type { DeviceKind, Plan } from '../../../compiler/plan/plan.js';
 import type { SimulatedRequest, Simulation } from '../../../runtime/clock/simulation.js';
-import { createTimeline, flatSlices, type TimedSlice } from '../../../runtime/clock/timeline.js';
+import {
+  createTimeline,
+  flatSlices,
+  type InnerSlice,
+  type TimedSlice,
+} from '../../../runtime/clock/timeline.js';
 import type { TransitionMode } from '../../../runtime/scheduler/types.js';
 import { halfResident } from '../../compiler/support/half-resident.js';
 import { makePlan, type PlanOptions } from '../../compiler/support/make-plan.js';
@@ -45,6 +50,21 @@ const sharing =
   (plan: Plan): Plan => {
     const kind = { ...plan.topology.devices[0]!.kind, ...(shared && { shared }) };
     const devices = plan.topology.devices.map((device) => ({ ...device, kind }));
+    return { ...plan, topology: { ...plan.topology, devices } };
+  };
+
+/** Some devices are so many times as fast as declared, in whatever they do. */
+const withFaster =
+  (faster: readonly number[], times: number) =>
+  (plan: Plan): Plan => {
+    const { kind } = plan.topology.devices[0]!;
+    const compute = Object.fromEntries(
+      Object.entries(kind.compute).map(([type, speed]) => [type, speed * times]),
+    );
+    const fast = { ...kind, compute, bandwidth: kind.bandwidth * times };
+    const devices = plan.topology.devices.map((device) =>
+      faster.includes(device.id) ? { ...device, kind: fast } : device,
+    );
     return { ...plan, topology: { ...plan.topology, devices } };
   };
 
@@ -191,6 +211,34 @@ describe('simulate', () => {
     // Ranks of each replica in one node, then in both: there and back the link of the nodes has all of both replicas.
     expect(time([0, 1, 2, 3], 2)).toBeCloseTo(time([0, 1, 2, 3], 1), 12);
     expect(time([0, 2, 1, 3], 2)).toBeGreaterThan(1.8 * time([0, 2, 1, 3], 1));
+  });
+
+  it('counts of a faster device what it computes itself, and the wait for the others of its group as a bubble', () => {
+    const stages = [{ name: 'serve', mesh: { tp: 4 } }];
+    const of = (faster: readonly number[]): Ran =>
+      run({ stages }, requestsOf(3, 30, 4), FREE_ENGINE, 'dataflow', withFaster(faster, 4));
+    const [slow, fast, mixed] = [of([]), of([0, 1, 2, 3]), of([1, 2])];
+    expect(mixed.makespan).toBe(slow.makespan);
+    for (const device of [0, 3]) expect(mixed.devices[device]).toEqual(slow.devices[device]);
+    for (const device of [1, 2]) {
+      const { seconds, idle, bubbles } = mixed.devices[device]!;
+      for (const kind of COST_KINDS)
+        expect(seconds[kind]).toBeCloseTo(fast.devices[device]!.seconds[kind], 12);
+      const { gemm, attention, elementwise } = slow.devices[device]!.seconds;
+      expect(idle).toBeCloseTo(((gemm + attention + elementwise) * 3) / 4, 12);
+      expect(bubbles).toBe(idle);
+      // Exchanges are at the same time on all, kernels before them shorter here.
+      const inner = [0, device].map((each) =>
+        onLane(mixed, each, 'queue').flatMap(({ within }) => within!()),
+      );
+      const [ofSlow, ofFast] = inner as [InnerSlice[], InnerSlice[]];
+      expect(ofFast.map(({ name, start }) => [name, start])).toEqual(
+        ofSlow.map(({ name, start }) => [name, start]),
+      );
+      for (const [part, { name, start, end }] of ofFast.entries())
+        if (name === 'kernels') expect(end - start).toBeLessThan(0.5 * (ofSlow[part]!.end - start));
+        else expect(end).toBe(ofSlow[part]!.end);
+    }
   });
 
   it('slows kernels on devices that share a processor, and nothing else', () => {
@@ -489,7 +537,8 @@ describe('simulate', () => {
         // Links so slow that what crosses them decides.
         fc.constantFrom(undefined, 2e6),
         fc.constantFrom(undefined, { 2: 0.6, 4: 0.3 }),
-        (requests, prefill, decode, transitions, copyEngines, peerBandwidth, shared) => {
+        fc.constantFrom([], [], [1, 2]),
+        (requests, prefill, decode, transitions, copyEngines, peerBandwidth, shared, faster) => {
           const result = run(
             {
               ...RESHARD,
@@ -502,7 +551,7 @@ describe('simulate', () => {
             requests,
             { ...FREE_ENGINE, copyEngines },
             transitions,
-            sharing(shared),
+            (plan) => withFaster(faster, 8)(sharing(shared)(plan)),
           );
           expect(result.requests).toEqual({ finished: requests.length, rejected: 0, cut: 0 });
           const sum = (pick: (each: SimulatedRequest) => number): number =>
@@ -568,6 +617,7 @@ describe('simulate', () => {
             false,
             undefined,
             undefined,
+            [],
           ],
           // A page move holds up a step of a group that hands nothing on.
           [
@@ -582,6 +632,7 @@ describe('simulate', () => {
             false,
             2e6,
             { 2: 0.6, 4: 0.3 },
+            [],
           ],
         ],
       },

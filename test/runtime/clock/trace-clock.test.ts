@@ -30,9 +30,20 @@ interface Case {
   readonly peers?: number | undefined;
   readonly host?: number | undefined;
   readonly shared?: DeviceKind['shared'];
+  /** Devices that have eight times the memory bandwidth of the others. */
+  readonly faster?: readonly number[];
 }
 
-function simulated({ prefill, decode, requests, transitions, peers, host, shared }: Case): Simulated {
+function simulated({
+  prefill,
+  decode,
+  requests,
+  transitions,
+  peers,
+  host,
+  shared,
+  faster = [],
+}: Case): Simulated {
   const { topology, ...rest } = makePlan({
     shape: { layers: 8, hidden: 256, heads: 8, kvHeads: 4, headDim: 32, ffn: 512, vocab: 512, context: 128 },
     stages: [
@@ -42,11 +53,15 @@ function simulated({ prefill, decode, requests, transitions, peers, host, shared
     ...(peers !== undefined && { peerBandwidth: peers }),
   });
   const kind = { ...topology.devices[0]!.kind, ...(shared && { shared }) };
+  const fast = { ...kind, bandwidth: 8 * kind.bandwidth };
   const plan: Plan = {
     ...rest,
     topology: {
       ...topology,
-      devices: topology.devices.map((device) => ({ ...device, kind })),
+      devices: topology.devices.map((device) => ({
+        ...device,
+        kind: faster.includes(device.id) ? fast : kind,
+      })),
       links: topology.links.map((link) =>
         host !== undefined && link.to === 'host' ? { ...link, bandwidth: host } : link,
       ),
@@ -112,6 +127,7 @@ it('has the same seconds in slices and in sums, whatever holds steps up', () => 
     peers: fc.constantFrom(undefined, 2e6),
     host: fc.constantFrom(undefined, 1e8),
     shared: fc.constantFrom(undefined, { 2: 0.6, 4: 0.3 }),
+    faster: fc.constantFrom([], [0, 3]),
   });
   fc.assert(
     fc.property(cases, (each) => expectSums(simulated(each))),
