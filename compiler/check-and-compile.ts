@@ -94,12 +94,12 @@ function conclude(
   return { ...checked, compiled, found, allowed, diagnostics: inOrder(diagnostics, path) };
 }
 
-/** Plans of other values that are compiled for their diagnostics at most. */
+/** Plans of other values that are compiled for their diagnostics at most, of all plans of the file together. */
 const MOST_OTHER_PLANS = 64;
 
 /** Diagnostics of the compiled plans, and of what other values of params make of them. */
 function withOtherValues(
-  { rounds, domains }: Pick<CheckResult, 'rounds' | 'domains'>,
+  { rounds, combinations, domains }: Pick<CheckResult, 'rounds' | 'combinations' | 'domains'>,
   compiled: readonly CompiledPlan[],
   compile: (plan: Plan) => CompileResult,
 ): readonly Diagnostic[] {
@@ -117,7 +117,7 @@ function withOtherValues(
     done.push({ assignment, found: wanted.flatMap(({ key }) => known.get(key)!) });
   }
   const merged = mergeRounds(done, domains);
-  return done.length < rounds.length ? [...merged, cutOff(rounds.length, done.length, domains)] : merged;
+  return done.length < rounds.length ? [...merged, cutOff(combinations, done.length, domains)] : merged;
 }
 
 /** Everything of a plan that its compiled form depends on. */
@@ -127,7 +127,15 @@ function identityOf({ params: _, ...rest }: Plan): string {
 
 function cutOff(combinations: number, done: number, domains: CheckResult['domains']): Diagnostic {
   const values = [...domains.values()].find(({ length }) => length > 1)!;
-  return report('too-many-values', { combinations, done, what: 'compiled' }, { primary: values[0]!.origin });
+  return report(
+    'too-many-values',
+    { combinations, done, what: 'compiled' },
+    {
+      primary: values[0]!.origin,
+      notes: [`combinations are compiled until they have made ${MOST_OTHER_PLANS} other plans of the file's`],
+      helps: ['`--set` fixes a param to one value: the others are compiled with that'],
+    },
+  );
 }
 
 function saySame(a: Diagnostic, b: Diagnostic): boolean {

@@ -42,8 +42,10 @@ export interface CheckResult {
   readonly allowances: readonly Allowance[];
   /** Texts of all files that took part, by path; the library's are under `std/`. */
   readonly files: ReadonlyMap<string, string>;
-  /** What every combination of values of params makes of the plans, the chosen one first. */
+  /** What combinations of values of params make of the plans, the chosen one first. */
   readonly rounds: readonly CheckedRound[];
+  /** How many there are: more than `rounds` where that is too many to check. */
+  readonly combinations: number;
   readonly domains: ParamDomains;
   /** All of the file was looked at, not some plans alone. */
   readonly whole: boolean;
@@ -64,7 +66,7 @@ export function checkFile(host: CompilerHost, path: string, options: CheckOption
   const whole = options.plans === undefined;
   if (!root) {
     const nothing = { plans: [], workloads: [], importedWorkloads: [], allowed: [], rounds: [] };
-    const unknown = { allowances, domains: new Map(), whole };
+    const unknown = { allowances, combinations: 1, domains: new Map(), whole };
     return { ...nothing, ...unknown, file: undefined, diagnostics: before, files: textsOf(loaded) };
   }
 
@@ -83,7 +85,7 @@ export function checkFile(host: CompilerHost, path: string, options: CheckOption
     assignment,
     ...checkRound(root, host, assignment, options.plans),
   }));
-  const { domains } = rounds;
+  const { combinations, domains } = rounds;
   const merged = mergeRounds(results, domains);
   const { kept, allowed } = sift(inOrder([...before, ...merged], path), allowances);
   const { plans, workloads, importedWorkloads } = results[0]!;
@@ -97,6 +99,7 @@ export function checkFile(host: CompilerHost, path: string, options: CheckOption
     allowances,
     files: textsOf(loaded),
     rounds: results.map(({ assignment, plans: made }) => ({ assignment, plans: made })),
+    combinations,
     domains,
     whole,
   };

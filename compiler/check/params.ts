@@ -19,8 +19,10 @@ export type Assignment = ReadonlyMap<ParamDecl, ParamValue>;
 export interface ParamRounds {
   /** What the plans are made with: the written values, changed by `--set`. */
   readonly chosen: Assignment;
-  /** Every other combination of domain values. */
+  /** Other combinations of domain values: all, or as many as are checked. */
   readonly others: readonly Assignment[];
+  /** How many there are in all. */
+  readonly combinations: number;
   readonly domains: ParamDomains;
 }
 
@@ -38,6 +40,7 @@ interface Param {
   readonly cx: Context;
   readonly type: ParamType;
   readonly value: ParamValue;
+  /** Each value once. */
   readonly domain: readonly ParamValue[];
   /** Where the values of the domain are written. */
   readonly places: readonly { readonly value: ParamValue; readonly origin: Origin }[];
@@ -68,22 +71,46 @@ export function readParams(
         { combinations, done: MOST_ROUNDS, what: 'checked' },
         {
           primary: at(first.cx, first.decl.name),
+          notes: [
+            `${MOST_ROUNDS} are checked at most: first each value of a param with the chosen values of the others`,
+          ],
           helps: ['`--set` fixes a param to one value: the others are checked with that'],
         },
       ),
     );
   }
-  const others: Assignment[] = [];
-  for (let i = 0; i < Math.min(combinations, MOST_ROUNDS); i++) {
+  const [, ...others] = firstRounds(chosen, free, combinations);
+  return { chosen, others, combinations, domains: new Map(params.map((p) => [p.decl, p.places])) };
+}
+
+/**
+ * The combinations that are checked: the chosen one, then every value beside the chosen values of the other params, which
+ * are a sum and no product, then what else there is room for.
+ */
+function firstRounds(
+  chosen: Assignment,
+  free: readonly Param[],
+  combinations: number,
+): readonly Assignment[] {
+  const rounds = new Map<string, Assignment>();
+  const add = (round: Assignment): void => {
+    if (rounds.size < MOST_ROUNDS) rounds.set(JSON.stringify(free.map(({ decl }) => round.get(decl))), round);
+  };
+  add(chosen);
+  const longest = Math.max(0, ...free.map(({ domain }) => domain.length));
+  // The params take turns: one with many values leaves room for those of the others.
+  for (let i = 0; i < longest && rounds.size < MOST_ROUNDS; i++)
+    for (const { decl, domain } of free) if (i < domain.length) add(new Map([...chosen, [decl, domain[i]!]]));
+  for (let i = 0; i < combinations && rounds.size < MOST_ROUNDS; i++) {
     const round = new Map(chosen);
     let rest = i;
-    for (const p of free) {
-      round.set(p.decl, p.domain[rest % p.domain.length]!);
-      rest = Math.floor(rest / p.domain.length);
+    for (const { decl, domain } of free) {
+      round.set(decl, domain[rest % domain.length]!);
+      rest = Math.floor(rest / domain.length);
     }
-    if (free.some((p) => round.get(p.decl) !== chosen.get(p.decl))) others.push(round);
+    add(round);
   }
-  return { chosen, others, domains: new Map(params.map((p) => [p.decl, p.places])) };
+  return [...rounds.values()];
 }
 
 function readParam(decl: ParamDecl, cx: Context): Param | undefined {
@@ -106,9 +133,9 @@ function readParam(decl: ParamDecl, cx: Context): Param | undefined {
     const known = read(item);
     return known === undefined ? [] : [{ value: known, origin: at(cx, item) }];
   });
-  const domain = places.map((place) => place.value);
+  const domain = [...new Set(places.map((place) => place.value))];
   if (value === undefined) return undefined;
-  if (decl.domain && domain.length === decl.domain.items.length && !domain.includes(value))
+  if (decl.domain && places.length === decl.domain.items.length && !domain.includes(value))
     cx.report(
       report(
         'outside-domain',

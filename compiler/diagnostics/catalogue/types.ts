@@ -40,7 +40,7 @@ export const TYPES = {
   'too-many-values': warning<{ combinations: number; done: number; what: 'checked' | 'compiled' }>(
     'FC0311',
     ({ combinations, done, what }) =>
-      `the params have ${combinations} combinations of values; only the first ${done} were ${what}`,
+      `the params have ${combinations} combinations of values; only ${done} of them were ${what}`,
   ),
   'model-unreadable': error<{ source: string; why: string }>(
     'FC0312',

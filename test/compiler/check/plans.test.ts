@@ -323,8 +323,54 @@ describe('params', () => {
     expect(compiled(text('2, 1, 0', ''))).toEqual([]);
     const many = Array.from({ length: 80 }, (_, i) => i + 2).join(', ');
     expect(compiled(text(many, 'expect { collectives(serve, per: layer) <= n }'))).toEqual([
-      ['too-many-values', undefined],
+      ['too-many-values', expect.stringContaining('64 other plans')],
     ]);
+    // Nine values of other params make no other plans. It says how many combinations there are, as the check does.
+    const beside = Array.from({ length: 9 }, (_, i) => `param p${i}: int = 1 in [1, 2]`).join('\n');
+    const both = compileAndSimulate(
+      checkText(`${beside}\n${text(many, 'expect { collectives(serve, per: layer) <= n }')}`),
+      'main.plan',
+    ).diagnostics;
+    expect(both.map(({ message }) => message)).toEqual(
+      ['256 of them were checked', '74 of them were compiled'].map(
+        (done) => `the params have 40960 combinations of values; only ${done}`,
+      ),
+    );
+    for (const { helps } of both) expect(helps[0]).toContain('--set');
+  });
+
+  it('every value is checked, also where there are too many combinations, wherever its param stands', () => {
+    const others = Array.from({ length: 4 }, (_, i) => `param p${i}: int = 1 in [1, 2, 3, 4, 5, 6, 7, 8]`);
+    const ways = 'param ways: int = 4 in [2, 4, 3]';
+    const found = (params: readonly string[]) =>
+      checkText(`${params.join('\n')}\n${fused('mesh (tp: ways, dp: fill)')}`).diagnostics.map(
+        ({ slug, message, notes }) => [slug, notes.at(-1), slug === 'too-many-values' ? message : ''],
+      );
+    const message = 'the params have 12288 combinations of values; only 256 of them were checked';
+    for (const params of [
+      [...others, ways],
+      [ways, ...others],
+    ]) {
+      const [tooMany, ...failing] = found(params);
+      expect(tooMany).toEqual(['too-many-values', expect.stringContaining('each value'), message]);
+      expect(failing).not.toEqual([]);
+      for (const [, note] of failing) expect(note).toBe('with ways = 3');
+    }
+  });
+
+  it('values beyond what is checked leave room for those of other params', () => {
+    const many = Array.from({ length: 400 }, (_, i) => i + 1).join(', ');
+    const source = `param p: int = 1 in [${many}]\nparam ways: int = 4 in [4, 3]\n${fused('mesh (tp: ways, dp: fill)')}`;
+    const { diagnostics, rounds } = checkText(source);
+    expect(diagnostics.flatMap(({ notes }) => notes)).toContain('with ways = 3');
+    expect(rounds).toHaveLength(256);
+  });
+
+  it('a value that is there twice is checked once', () => {
+    const twice = Array.from({ length: 30 }, (_, i) => `param p${i}: int = 1 in [1, 1]`).join('\n');
+    const { diagnostics, rounds } = checkText(`${twice}\n${fused('mesh (tp: 4, dp: fill)')}`);
+    expect(diagnostics).toEqual([]);
+    expect(rounds).toHaveLength(1);
   });
 
   it('too little memory is an error with the chosen value, and a warning with others', () => {
