@@ -81,8 +81,17 @@ function showLimit(expectation: Bound): string {
 }
 
 /** A figure that looks like its bound once it is rounded. */
-function exactly({ measure }: Bound, figure: number): string {
-  return measure === 'time' ? `${figure} s` : measure === 'transitions' ? String(figure) : `${figure} B`;
+function exactly(bound: Bound, figure: number): string {
+  switch (bound.measure) {
+    case 'peak':
+    case 'bytes':
+      return `${figure} B`;
+    case 'time':
+      return `${figure} s`;
+    case 'collectives':
+    case 'transitions':
+      return showFigure(bound, figure);
+  }
 }
 
 function describeMeasure({ measure, stage, devices, edge, per }: Bound): string {

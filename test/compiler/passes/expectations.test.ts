@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { compilePlan } from '../../../compiler/compile.js';
+import { judgeBound } from '../../../compiler/passes/judge-expectation.js';
 import type { CheckedExpectation, Plan } from '../../../compiler/plan/plan.js';
 import { makePlan, originAt } from '../support/make-plan.js';
 
@@ -44,6 +45,18 @@ describe('expectations', () => {
     expect(unmet({ ...expectation, op: '==', limit: figure })).toEqual([]);
     expect(unmet({ ...expectation, op: '<', limit: figure })).toHaveLength(1);
     expect(unmet({ ...expectation, op: '>=', limit: figure + 1 })).toHaveLength(1);
+  });
+
+  it.each<[measure: Bound['measure'], figure: string]>([
+    ['peak', '2 B'],
+    ['collectives', '2'],
+    ['bytes', '2 B'],
+    ['transitions', '2'],
+    ['time', '2 s'],
+  ])('show a figure of %s in its own unit, also where it equals the bound', (measure, figure) => {
+    const about = { kind: 'bound' as const, measure, op: '<' as const, limit: 2, origin: originAt() };
+    const diagnostic = judgeBound(about, 2, '', () => ({ related: [], notes: [] }));
+    expect(diagnostic!.message.split(',')[0]).toBe(`${measure} is ${figure}`);
   });
 
   it('refuse an op that must never be', () => {
