@@ -69,13 +69,16 @@ const UNIT_OPTIONAL: ReadonlySet<Dimension> = new Set<Dimension>([
 const isInBaseUnit = (value: number, dimension: Dimension): boolean =>
   dimension === 'seconds' ? value > 0 && value < 0.01 : value >= 1e6;
 
+/** Bare numbers that are likelier so many bytes than of a unit of which there is another a thousand times as large. */
+const isInBytes = (value: number, dimension: Dimension): boolean => dimension === 'bytes' && value >= 1000;
+
 /** The literal with a unit of the dimension: any that is usual, or the like of the one that is written. */
 function otherUnits(expr: Expr, dimension: Dimension, bounds: Range, primary: Origin): readonly Fix[] {
   if (expr.kind === 'number') {
     const { value } = expr;
     if (isInBaseUnit(value, dimension))
       return inRange(value, bounds) ? [replacement(primary, exactly(value, dimension))] : [];
-    return USUAL_UNITS[dimension]
+    return [...(isInBytes(value, dimension) ? ['B'] : []), ...USUAL_UNITS[dimension]]
       .filter((unit) => inRange(value * UNITS.get(unit)!.factor, bounds))
       .map((unit) => replacement(primary, withUnit(value, unit)));
   }

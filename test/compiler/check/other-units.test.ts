@@ -124,6 +124,7 @@ describe('a number without a unit', () => {
     expect(inDevice('memory', '24e9')).toEqual(['24 GB']);
     expect(inDevice('memory', '1234567890123')).toEqual(['1234567890123 B']);
     expect(inDevice('memory', '24')).toEqual(['24 GB', '24 GiB', '24 MiB']);
+    expect(inDevice('memory', '6144')).toEqual(['6144 B', '6144 GB', '6144 GiB', '6144 MiB']);
   });
 });
 
