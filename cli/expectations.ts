@@ -1,7 +1,7 @@
 /** What plans expect of runs, held against simulations beforehand and against what a run was seen to do. */
 import { realpathSync } from 'node:fs';
 import { sift } from '../compiler/check/allowances.js';
-import type { CompiledPlan } from '../compiler/check-and-compile.js';
+import { canRun, type CompiledPlan } from '../compiler/check-and-compile.js';
 import type { Diagnostic } from '../compiler/diagnostics/diagnostic.js';
 import { showExpectation } from '../compiler/plan/print-plan.js';
 import type { Workload } from '../compiler/plan/workload.js';
@@ -12,7 +12,7 @@ import { checkSimulated, workloadsExpected } from '../runtime/expectations/simul
 import { RuntimeFailure } from '../runtime/failure.js';
 import type { TraceOrProblem } from '../runtime/trace/read-trace.js';
 import { formatTable, indent } from './format.js';
-import { isError, reportDiagnostics, type CheckedFile } from './load-plan.js';
+import { reportDiagnostics, type CheckedFile } from './load-plan.js';
 import type { PlanRun } from './run-plan.js';
 import { err, type Terminal } from './terminal.js';
 import { requestsOf } from './workloads.js';
@@ -26,8 +26,8 @@ export function simulateExpectations(
   workloads: readonly Workload[],
   terminal: Terminal,
 ): readonly Diagnostic[] {
-  const sound = compiled.filter(({ result }) => !result.diagnostics.some(isError));
-  return sound.flatMap((each) => simulated(each, workloads, terminal));
+  const able = compiled.filter(({ result }) => canRun(result));
+  return able.flatMap((each) => simulated(each, workloads, terminal));
 }
 
 function simulated(

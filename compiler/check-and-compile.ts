@@ -142,6 +142,17 @@ function saySame(a: Diagnostic, b: Diagnostic): boolean {
   return a.code === b.code && areTogether(a, b);
 }
 
+/** Errors that leave a plan as it is: it can be simulated all the same. */
+const OF_EXPECTATIONS: Slug = 'expectation-not-met';
+
+/** Whether a compiled plan could run, and be simulated, whether or not it is as it is expected to be. */
+export function canRun({ runtime, diagnostics }: CompileResult): boolean {
+  return (
+    runtime.stages.length > 0 &&
+    diagnostics.every(({ severity, slug }) => severity !== 'error' || slug === OF_EXPECTATIONS)
+  );
+}
+
 const LITTLE_ROOM: Slug = 'kv-tight';
 const NO_ROOM: ReadonlySet<string> = new Set<Slug>(['weights-do-not-fit', 'kv-does-not-fit']);
 

@@ -78,6 +78,31 @@ describe('a plan with the mesh of another and less memory', () => {
   });
 });
 
+describe('check and compile', () => {
+  it('hold a plan to what it expects of runs, also where it breaks what it expects of itself', async () => {
+    const file = planFile(
+      'both.plan',
+      `workload some { requests: 6, prompt: 20 tokens, output: 4 tokens }
+plan turns for tiny on workstation {
+  stage prefill on gpu { mesh (pp: 4) }
+  stage decode on gpu { mesh (tp: 2, dp: 2) }
+  residence: switch
+  flow requests -> prefill -> decode -> results
+  expect {
+    transitions <= 0 for some
+    collectives(decode, per: layer) < 2
+  }
+}`,
+    );
+    for (const command of ['check', 'compile']) {
+      const { status, err } = await runInProcess(command, file);
+      expect(status).toBe(1);
+      expect(err).toContain('transitions is 1 for workload some, simulated, expected <= 0');
+      expect(err).toContain('collectives(decode, per: layer) is 2, expected < 2');
+    }
+  });
+});
+
 describe('check --trace', () => {
   const plan = (bound: string): string => `workload some { requests: 6, prompt: 20 tokens, output: 4 tokens }
 plan turns for tiny on workstation {
