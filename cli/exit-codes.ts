@@ -5,7 +5,7 @@ export const EXIT = {
   diagnostics: 1,
   /** The command line is wrong. */
   usage: 2,
-  /** A device or the run itself failed. */
+  /** A file that is no plan could not be read or written, or a device or the run itself failed. */
   runtime: 3,
   /** Stopped by Ctrl-C or a termination signal. */
   interrupted: 130,
