@@ -20,6 +20,7 @@ export default defineConfig({
         main: 'cli/main.ts',
         prettier: 'editor/prettier/plugin.ts',
         'analyst-worker': 'editor/lsp/analyst-worker.ts',
+        'follow-parent': 'cli/follow-parent.ts',
         'encode-worker': 'runtime/jobs/encode-worker.ts',
         'trial-worker': 'runtime/tune/trial-worker.ts',
       },

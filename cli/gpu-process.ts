@@ -4,17 +4,20 @@
  * child has to say travels over the process channel and the parent writes it; what comes out of the child's
  * descriptors is log, shown on standard error without the routine lines.
  *
- * The child leads a process group of its own: signals reach it only through the parent, exactly once, and it ends
+ * The child leads a process group of its own: signals reach it only through the parent, exactly once, and it is killed
  * when the parent is gone.
  */
 import { fork } from 'node:child_process';
 import { tmpdir } from 'node:os';
 import { createInterface } from 'node:readline';
+import { Worker } from 'node:worker_threads';
 import { EXIT } from './exit-codes.js';
 import { noteFailure, type Terminal } from './terminal.js';
 
 /** Environment variable that tells the child what it is, and what its messages are shown on. */
 const MARK = 'FULCRUM_GPU_PROCESS';
+/** File descriptor of the child that nothing is written to: it ends with the parent. */
+const LIFELINE = 4;
 /** Signals that ask a command to end. */
 export const INTERRUPTS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 /** What Dawn and Mesa say on every start of a healthy device. */
@@ -52,19 +55,24 @@ export async function messagesDelivered(): Promise<void> {
   await undelivered;
 }
 
-/** In the child: end when the parent ends, however it ends. */
+/**
+ * In the child: end when the parent ends, however it ends, and at once. A thread of its own sees to that. The end of the
+ * process channel would not do: it may pass before this module listens, and while a device is opened, which takes this
+ * thread seconds, nobody listens at all.
+ */
 export function followParent(): void {
   if (!inGpuProcess()) return;
-  process.once('disconnect', () => process.exit(EXIT.interrupted));
-  // Waiting for the parent must not keep a finished command alive.
-  process.channel?.unref();
+  const follower = new Worker(new URL('./follow-parent.js', import.meta.url), { workerData: LIFELINE });
+  // A finished command does not wait for the parent.
+  follower.unref();
 }
 
 /** Runs this very command line again in a GPU process and resolves with its exit status. */
 export function runInGpuProcess(terminal: Terminal): Promise<number> {
   const { colour, interactive, columns } = terminal;
   const child = fork(process.argv[1]!, process.argv.slice(2), {
-    stdio: ['inherit', 'pipe', 'pipe', 'ipc'],
+    // The last is LIFELINE.
+    stdio: ['inherit', 'pipe', 'pipe', 'ipc', 'pipe'],
     detached: true,
     env: {
       ...process.env,
