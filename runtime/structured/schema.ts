@@ -54,6 +54,7 @@ export function readSchema(schema: unknown): SchemaAnswer {
       }
     }
     for (const name of definitions.keys()) refuseCircle(name, definitions);
+    refuseEndless(definitions);
     return { kind: 'accepted', shape: { root: shapeOf(root, '', root), definitions } };
   } catch (error) {
     if (!(error instanceof Refused)) throw error;
@@ -170,6 +171,36 @@ function refuseCircle(name: string, definitions: ReadonlyMap<string, Shape>): vo
     follow(definitions.get(shape.to)!);
   };
   follow(definitions.get(name)!);
+}
+
+/**
+ * Refuses a definition of which no text ever ends, since each holds another of its kind. With all definitions so does every
+ * other part of a schema have a text.
+ */
+function refuseEndless(definitions: ReadonlyMap<string, Shape>): void {
+  const ending = new Set<string>();
+  const ends = (shape: Shape): boolean => {
+    switch (shape.kind) {
+      case 'reference':
+        return ending.has(shape.to);
+      case 'choice':
+        return shape.of.some(ends);
+      case 'array':
+        return shape.least === 0 || ends(shape.items);
+      case 'object':
+        return shape.properties.every((property) => !property.isRequired || ends(property.shape));
+      default:
+        return true;
+    }
+  };
+  let known: number;
+  do {
+    known = ending.size;
+    for (const [name, shape] of definitions) if (!ending.has(name) && ends(shape)) ending.add(name);
+  } while (ending.size > known);
+  const endless = [...definitions.keys()].find((name) => !ending.has(name));
+  if (endless !== undefined)
+    throw new Refused(endless.slice(1), 'no text of it ends: it always needs another');
 }
 
 function objectOf(schema: JsonObject, at: string, root: JsonObject): Shape {

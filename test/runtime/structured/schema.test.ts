@@ -3,6 +3,13 @@ import { readSchema } from '../../../runtime/structured/schema.js';
 
 const person = { type: 'object', properties: { name: { type: 'string' } } };
 
+/** An object with a `next`. */
+const node = (next: object, required: readonly string[] = []): object => ({
+  type: 'object',
+  properties: { next },
+  required,
+});
+
 describe('schemas that answers cannot be held to', () => {
   it.each([
     [true, '', 'it must be an object'],
@@ -45,12 +52,40 @@ describe('schemas that answers cannot be held to', () => {
       '/$defs/a',
       'it is nothing but itself',
     ],
+    [
+      { $ref: '#/$defs/a', $defs: { a: node({ $ref: '#/$defs/a' }, ['next']) } },
+      '/$defs/a',
+      'no text of it ends: it always needs another',
+    ],
+    [
+      {
+        definitions: {
+          leaf: { const: 1 },
+          a: { type: 'array', items: { $ref: '#/definitions/b' }, minItems: 1 },
+          b: { anyOf: [{ $ref: '#/definitions/a' }, node({ $ref: '#/definitions/b' }, ['next'])] },
+        },
+      },
+      '/definitions/a',
+      /no text of it ends/,
+    ],
     [{ description: 'x'.repeat(50_000) }, '', /50018 characters, 50000 at most/],
   ])('%j', (schema, at, why) => {
     const answer = readSchema(schema);
     expect(answer).toMatchObject({ kind: 'refused', at });
     if (answer.kind === 'refused')
       expect(answer.why).toEqual(typeof why === 'string' ? why : expect.stringMatching(why));
+  });
+
+  it.each([
+    ['may be left out', node({ $ref: '#/$defs/a' })],
+    ['may be another value', node({ anyOf: [{ $ref: '#/$defs/a' }, { type: 'null' }] }, ['next'])],
+    ['may be none of a list', node({ type: 'array', items: { $ref: '#/$defs/a' } }, ['next'])],
+    ['may be none of a map', node({ type: 'object', additionalProperties: { $ref: '#/$defs/a' } }, ['next'])],
+    ['ends in a later definition', node({ $ref: '#/$defs/b' }, ['next'])],
+  ])('are none where what refers to itself %s', (_how, a) => {
+    const b = { type: 'array', items: { $ref: '#/$defs/c' }, minItems: 2 };
+    const schema = { $ref: '#/$defs/a', $defs: { a, b, c: { type: 'string' } } };
+    expect(readSchema(schema)).toMatchObject({ kind: 'accepted' });
   });
 
   it('are none for notes alone', () => {
