@@ -74,7 +74,7 @@ export function ggufTokenizer(path: string): TokenizerParts {
     ),
     ...(typeof template === 'string' ? { template } : {}),
     // The end of a text, of a turn, and of a message.
-    endIds: ['eos', 'eot', 'eom'].map(idNamed),
+    endIds: ['eos', 'eot', 'eom'].flatMap((name) => idNamed(name) ?? []),
   };
 }
 

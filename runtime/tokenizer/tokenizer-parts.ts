@@ -16,10 +16,13 @@ export interface TokenizerParts {
   /** Text of the chat template; absent when there is none. */
   readonly template?: string;
   /** Ids that end a sequence, beside that of the `eos_token` of `config`. */
-  readonly endIds: readonly unknown[];
+  readonly endIds: readonly number[];
 }
 
-/** Reads `tokenizer.json` and what stands beside it. Fails with FC0914 when it is missing. */
+/**
+ * Reads `tokenizer.json` and what stands beside it. Fails with FC0914 when it is missing, FC0911 when a file does not hold
+ * what it must.
+ */
 export function directoryTokenizer(dir: string): TokenizerParts {
   const origin = join(dir, 'tokenizer.json');
   if (!existsSync(origin)) {
@@ -35,10 +38,21 @@ export function directoryTokenizer(dir: string): TokenizerParts {
     json: readJsonObject(origin),
     config,
     ...(template === undefined ? {} : { template }),
-    endIds: ['generation_config.json', 'config.json'].flatMap(
-      (file) => optionalJson(join(dir, file))['eos_token_id'] ?? [],
-    ),
+    endIds: ['generation_config.json', 'config.json'].flatMap((file) => endIdsIn(join(dir, file))),
   };
+}
+
+/** Of a config: one id or several. */
+function endIdsIn(path: string): readonly number[] {
+  const found = optionalJson(path)['eos_token_id'] ?? [];
+  const ids: readonly unknown[] = Array.isArray(found) ? found : [found];
+  const isId = (id: unknown): id is number => Number.isSafeInteger(id) && (id as number) >= 0;
+  if (ids.every(isId)) return ids;
+  throw new RuntimeFailure(
+    'FC0911',
+    `\`eos_token_id\` in ${path} is ${JSON.stringify(found)}; it must be a token id or a list of token ids`,
+    { subject: path, help: 'mend the file: answers end with these tokens' },
+  );
 }
 
 /** `chat_template.jinja`, or `chat_template` of the tokenizer config (the one named `default` where there are several). */

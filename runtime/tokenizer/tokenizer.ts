@@ -78,16 +78,15 @@ export function loadTokenizer(model: string): TextTokenizer {
   };
 }
 
-/** `endIds` that are ids, and that of the tokenizer config's end token. */
+/** `endIds`, and that of the tokenizer config's end token. */
 function stopIdsOf(
-  endIds: readonly unknown[],
+  endIds: readonly number[],
   tokenizer: Tokenizer,
   config: Readonly<Record<string, unknown>>,
 ): number[] {
   const eos = tokenText(config['eos_token']);
   const fromTokenizer = eos === undefined ? undefined : tokenizer.token_to_id(eos);
-  const ids = [...endIds, fromTokenizer].filter((id): id is number => typeof id === 'number');
-  return [...new Set(ids)];
+  return [...new Set(fromTokenizer === undefined ? endIds : [...endIds, fromTokenizer])];
 }
 
 function largest(ids: Iterable<number>): number {

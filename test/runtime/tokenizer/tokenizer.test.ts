@@ -234,4 +234,21 @@ describe('bad tokenizers', () => {
     });
     expect(loadTokenizer(dir).stopIds).toEqual([7, 9, 1]);
   });
+
+  it.each([
+    ['generation_config.json', 'x', '"x"'],
+    ['generation_config.json', [9, -1], '[9,-1]'],
+    ['generation_config.json', [null], '[null]'],
+    ['generation_config.json', 1.5, '1.5'],
+    ['config.json', { id: 1 }, '{"id":1}'],
+  ])('refuses stop ids in %s that are none: %j', (file, eos, shown) => {
+    const { tokenizer, config } = byteTokenizer(300, 128);
+    const dir = directory(`no stops ${shown}`, tokenizer, config, { [file]: { eos_token_id: eos } });
+    expect(() => loadTokenizer(dir)).toThrow(
+      expect.objectContaining({
+        code: 'FC0911',
+        message: `\`eos_token_id\` in ${join(dir, file)} is ${shown}; it must be a token id or a list of token ids`,
+      }),
+    );
+  });
 });
