@@ -48,7 +48,13 @@ export function prepareRequest(
   const room = model.context - promptIds.length;
   if (room < 1) throw new RequestRefused(beyondContext(promptIds.length, model.context, request.input));
   const maxNewTokens = Math.min(room, request.maxTokens ?? room);
-  return { request, promptIds, maxNewTokens, vocab: model.vocab };
+  return { request: withoutIdleTopK(request, model.vocab), promptIds, maxNewTokens, vocab: model.vocab };
+}
+
+/** A `top_k` that leaves out nothing is none: tokens would be drawn another way, and be others for the same seed. */
+function withoutIdleTopK(request: BatchRequest, vocab: number): BatchRequest {
+  const { sampling } = request;
+  return sampling.topK < vocab ? request : { ...request, sampling: { ...sampling, topK: 0 } };
 }
 
 function refuseOutside(ids: Iterable<number>, vocab: number, param: string): void {
