@@ -17,7 +17,13 @@ export interface Unreadable {
 }
 
 export type ModelConfigAnswer =
-  | { readonly kind: 'found'; readonly path: string; readonly json: unknown }
+  | {
+      readonly kind: 'found';
+      readonly path: string;
+      readonly json: unknown;
+      /** The fields are those of the metadata of the file, which is no `config.json`. */
+      readonly inMetadata?: true;
+    }
   /** `why` completes the sentence "cannot read the model: ...". */
   | { readonly kind: 'missing'; readonly path: string; readonly why: string; readonly help?: string };
 

@@ -11,7 +11,9 @@ function readModelConfig(from: string, source: string): ModelConfigAnswer {
   let path = source;
   try {
     const model = resolveModelDirectory(source, from);
-    if (isGguf(model)) return { kind: 'found', path: model, json: openModelDirectory(model).configJson };
+    if (isGguf(model)) {
+      return { kind: 'found', path: model, json: openModelDirectory(model).configJson, inMetadata: true };
+    }
     path = join(model, 'config.json');
     if (!existsSync(path)) return { kind: 'missing', path, why: `there is no file ${path}` };
     return { kind: 'found', path, json: JSON.parse(readFileSync(path, 'utf8')) as unknown };

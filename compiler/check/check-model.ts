@@ -16,7 +16,7 @@ import { at, suggestions, type Context } from './scope.js';
 
 export interface CheckedModel {
   readonly spec: ModelSpec;
-  /** Where a dimension's size comes from: `from config.json of "./m"` or a property of the declaration. */
+  /** Where a dimension's size comes from: `from config.json of "./m"`, the metadata of a GGUF file, or a property of the declaration. */
   readonly provenance: (property: string) => { readonly note: string; readonly origin?: Origin };
   readonly defaults: readonly DefaultTaken[];
 }
@@ -98,6 +98,7 @@ function fromSource(
   }
   const stored = values.origin('weights') ? undefined : storedTypes(answer.json, read.shape);
   const weights = values.get('weights') ?? stored?.smallest ?? read.dtype ?? 'f32';
+  const config = answer.inMetadata ? 'the metadata' : 'config.json';
   return {
     spec: {
       name: decl.name.text,
@@ -108,7 +109,7 @@ function fromSource(
       ...(stored && { stored: stored.types }),
       origin: primary,
     },
-    provenance: () => ({ note: `from config.json of "${path}"`, origin: primary }),
+    provenance: () => ({ note: `from ${config} of "${path}"`, origin: primary }),
     defaults: values.origin('weights')
       ? []
       : [
@@ -118,8 +119,8 @@ function fromSource(
             why: stored
               ? 'blocks of the file are kept as they are'
               : read.dtype
-                ? 'the element type that config.json names'
-                : 'config.json names no element type that is known',
+                ? `the element type that ${config} names`
+                : `${config} names no element type that is known`,
           },
         ],
   };

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { fileHost } from '../../../runtime/file-host.js';
+import { checkFile } from '../../../compiler/check/check-file.js';
 import { shapeFromConfig } from '../../../compiler/model/config.js';
 import { RuntimeFailure } from '../../../runtime/failure.js';
 import { readGgufHeader } from '../../../runtime/weights/gguf/header.js';
@@ -50,7 +51,7 @@ describe('GGUF files', () => {
   it.each(['llama', 'qwen2'] as const)('are models like Hugging Face directories: %s', (family) => {
     const { dir, path, json } = write(family, family);
     const answer = fileHost().readModelConfig(join(dir, 'x.plan'), './model.gguf');
-    expect(answer).toMatchObject({ kind: 'found', path });
+    expect(answer).toMatchObject({ kind: 'found', path, inMetadata: true });
     if (answer.kind !== 'found') return;
     expect(shapeFromConfig(answer.json)).toEqual(shapeFromConfig(json));
 
@@ -156,6 +157,20 @@ describe('GGUF files', () => {
     };
     expect([scalarOf('gemma2', 42), scalarOf('gemma2', 46)]).toEqual([16, 24]);
     expect([scalarOf('gemma3', 46), scalarOf('gemma3', 62)]).toEqual([16, 24]);
+  });
+
+  it('are what a diagnostic says that a size comes from', () => {
+    const { dir } = write('cut heads', 'llama');
+    const notesOf = (source: string): readonly string[] => {
+      const text = `import { workstation } from "std/local"
+model m { source: "${source}" }
+plan p for m on workstation { stage s: prefill + decode on gpu { mesh (pp: 1, tp: 4) } }
+`;
+      const host = { ...fileHost(), readText: () => text };
+      return checkFile(host, join(dir, 'x.plan')).diagnostics.flatMap(({ notes }) => notes);
+    };
+    expect(notesOf('./model.gguf')).toContain('kv_heads = 2, from the metadata of "./model.gguf"');
+    expect(notesOf('.')).toContain('kv_heads = 2, from config.json of "."');
   });
 
   it('are refused at any length but their own', () => {
