@@ -7,6 +7,8 @@ import { decodePlanText, NOT_UTF8 } from './plan-text.js';
 import { systemReason } from './system-reason.js';
 import { isGguf, openModelDirectory, resolveModelDirectory } from './weights/model-dir.js';
 
+const WITHOUT_FILE = 'to plan without it, declare the shape in place of `source`';
+
 function readModelConfig(from: string, source: string): ModelConfigAnswer {
   let path = source;
   try {
@@ -15,13 +17,17 @@ function readModelConfig(from: string, source: string): ModelConfigAnswer {
       return { kind: 'found', path: model, json: openModelDirectory(model).configJson, inMetadata: true };
     }
     path = join(model, 'config.json');
-    if (!existsSync(path)) return { kind: 'missing', path, why: `there is no file ${path}` };
+    if (!existsSync(path)) {
+      const help = `a model directory holds a config.json; ${WITHOUT_FILE}`;
+      return { kind: 'missing', path, why: `there is no file ${path}`, help };
+    }
     return { kind: 'found', path, json: JSON.parse(readFileSync(path, 'utf8')) as unknown };
   } catch (error) {
     if (error instanceof RuntimeFailure) {
       return { kind: 'missing', path, why: error.message, help: error.details.help };
     }
-    return { kind: 'missing', path, why: `${path} cannot be read: ${(error as Error).message}` };
+    const help = `mend the file; ${WITHOUT_FILE}`;
+    return { kind: 'missing', path, why: `${path} cannot be read: ${(error as Error).message}`, help };
   }
 }
 

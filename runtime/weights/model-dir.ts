@@ -83,6 +83,8 @@ export function openModelDirectory(dir: string): ModelDirectory {
   };
 }
 
+const FETCH_AGAIN = 'fetch the file again, or mend it';
+
 /** Parses a JSON file that must hold an object. Fails with FC0910 (missing) or FC0911 (not an object). */
 export function readJsonObject(path: string): Readonly<Record<string, unknown>> {
   let text: string;
@@ -91,6 +93,7 @@ export function readJsonObject(path: string): Readonly<Record<string, unknown>> 
   } catch (cause) {
     throw new RuntimeFailure('FC0910', `cannot read ${path}: ${systemReason(cause)}`, {
       subject: path,
+      help: 'the model needs this file: fetch it or make it readable',
       cause,
     });
   }
@@ -100,11 +103,15 @@ export function readJsonObject(path: string): Readonly<Record<string, unknown>> 
   } catch (cause) {
     throw new RuntimeFailure('FC0911', `${path} is not JSON: ${(cause as Error).message}`, {
       subject: path,
+      help: FETCH_AGAIN,
       cause,
     });
   }
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
-    throw new RuntimeFailure('FC0911', `${path} does not hold a JSON object`, { subject: path });
+    throw new RuntimeFailure('FC0911', `${path} does not hold a JSON object`, {
+      subject: path,
+      help: FETCH_AGAIN,
+    });
   }
   return value as Record<string, unknown>;
 }
@@ -127,7 +134,10 @@ function openTensors(dir: string): Map<string, StoredTensor> {
 function openShards(dir: string, indexPath: string): Map<string, StoredTensor> {
   const weightMap = readJsonObject(indexPath)['weight_map'];
   if (typeof weightMap !== 'object' || weightMap === null) {
-    throw new RuntimeFailure('FC0911', `${indexPath} has no weight_map`, { subject: indexPath });
+    throw new RuntimeFailure('FC0911', `${indexPath} has no weight_map`, {
+      subject: indexPath,
+      help: FETCH_AGAIN,
+    });
   }
   const shards = new Map<string, Map<string, StoredTensor>>();
   const tensors = new Map<string, StoredTensor>();
@@ -135,6 +145,7 @@ function openShards(dir: string, indexPath: string): Map<string, StoredTensor> {
     if (typeof file !== 'string' || basename(file) !== file || /^\.{0,2}$/.test(file)) {
       throw new RuntimeFailure('FC0911', `${indexPath} gives no file name for tensor ${name}`, {
         subject: name,
+        help: FETCH_AGAIN,
       });
     }
     const path = join(dir, file);
@@ -144,6 +155,7 @@ function openShards(dir: string, indexPath: string): Map<string, StoredTensor> {
     if (!tensor) {
       throw new RuntimeFailure('FC0912', `${path} has no tensor ${name}, which ${indexPath} says it holds`, {
         subject: name,
+        help: 'index and weights are of different models: fetch both again',
       });
     }
     tensors.set(name, tensor);

@@ -14,6 +14,7 @@ export function openModelFile(path: string): number {
   } catch (cause) {
     throw new RuntimeFailure('FC0910', `cannot open ${path}: ${systemReason(cause)}`, {
       subject: path,
+      help: 'fetch the file or make it readable; of weights in several files each is needed',
       cause,
     });
   }

@@ -30,7 +30,10 @@ export function validateWeights(
       throw new RuntimeFailure(
         'FC0913',
         `tensor ${needed.name} in ${found.origin} is ${size(found)}, config.json asks for ${size(needed)}`,
-        { subject: needed.name },
+        {
+          subject: needed.name,
+          help: 'config.json and weights are of different models, or the plan names another: take all from one place',
+        },
       );
     }
     if (needed.dtype !== undefined && isFileType(needed.dtype) && found.dtype !== needed.dtype) {

@@ -185,7 +185,10 @@ function matrixOf(stored: StoredTensor): SourceTensor {
     throw new RuntimeFailure(
       'FC0913',
       `tensor ${stored.name} in ${stored.file} is ${stored.dtype}[${stored.shape.join(', ')}]; weights must be ${[...STORED_TYPES.keys()].join(', ')}, of one or two dimensions`,
-      { subject: stored.name },
+      {
+        subject: stored.name,
+        help: 'convert the weights to one of these types, or take a model that has them',
+      },
     );
   }
   return { dtype, rows, cols, origin: stored.file };

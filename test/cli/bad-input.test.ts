@@ -8,6 +8,7 @@ import {
   mkdirSync,
   mkdtempSync,
   readFileSync,
+  renameSync,
   rmSync,
   truncateSync,
   writeFileSync,
@@ -118,7 +119,7 @@ const CASES: readonly Case[] = [
   {
     name: 'a model without config.json',
     prepare: model('no-config', (dir) => rmSync(join(dir, 'config.json'))),
-    says: ['error[FC0910]', /no-config.config\.json: no such file or directory$/m],
+    says: ['error[FC0910]', /no-config.config\.json: no such file or directory$/m, /help: .*needs this file/],
   },
   {
     name: 'a model without a tokenizer',
@@ -129,6 +130,27 @@ const CASES: readonly Case[] = [
     name: 'truncated weights',
     prepare: model('cut', (dir) => truncateSync(join(dir, 'model.safetensors'), 20_000)),
     says: ['error[FC0911]', join('cut', 'model.safetensors'), /tensor \S+ ends at byte .* it is truncated/],
+  },
+  {
+    name: 'a shard that is not there',
+    prepare: model('torn', (dir) => {
+      renameSync(join(dir, 'model.safetensors'), join(dir, 'model-00001-of-00002.safetensors'));
+      const index = { weight_map: { [UP]: 'model-00002-of-00002.safetensors' } };
+      writeFileSync(join(dir, 'model.safetensors.index.json'), JSON.stringify(index));
+    }),
+    says: ['error[FC0910]', /model-00002-of-00002\.safetensors: no such file/, /help: fetch the file/],
+  },
+  ...['generation_config.json', 'tokenizer_config.json', 'tokenizer.json'].map((file) => ({
+    name: `a ${file} cut off`,
+    prepare: model(`half-${file}`, (dir) => writeFileSync(join(dir, file), '{"a": ')),
+    says: ['error[FC0911]', `${file} is not JSON`, 'help: fetch the file again'],
+  })),
+  {
+    name: 'an end token that is no token id',
+    prepare: model('endless', (dir) =>
+      editJson(join(dir, 'generation_config.json'), (json) => (json['eos_token_id'] = 'x')),
+    ),
+    says: ['error[FC0911]', /`eos_token_id` in \S+generation_config\.json is "x"/, 'help: mend the file'],
   },
   {
     name: 'weights cut inside their header',
@@ -143,12 +165,22 @@ const CASES: readonly Case[] = [
   {
     name: 'a tensor of another shape',
     prepare: model('turned', (dir) => editHeader(dir, (header) => (header[UP]!['shape'] = [32, 48]))),
-    says: ['error[FC0913]', `tensor ${UP} in `, 'is [32, 48], config.json asks for [48, 32]'],
+    says: [
+      'error[FC0913]',
+      `tensor ${UP} in `,
+      'is [32, 48], config.json asks for [48, 32]',
+      /help: .*of different models/,
+    ],
   },
   {
     name: 'a tensor of another type',
     prepare: model('typed', (dir) => editHeader(dir, (header) => (header[UP]!['dtype'] = 'I32'))),
-    says: ['error[FC0913]', `tensor ${UP}`, 'is I32[48, 32]; weights must be F32, F16, BF16, '],
+    says: [
+      'error[FC0913]',
+      `tensor ${UP}`,
+      'is I32[48, 32]; weights must be F32, F16, BF16, ',
+      /help: convert/,
+    ],
   },
   {
     name: 'an architecture that is not known',
@@ -181,6 +213,30 @@ const CASES: readonly Case[] = [
       return { file: at('gpt.plan') };
     },
     says: [/gpt\.plan:2:19: error\[FC0313\]: .*GPT2LMHeadModel/],
+    status: 1,
+  },
+  {
+    name: 'a plan whose model has no config.json',
+    prepare: () => {
+      spoiled('blank', (dir) => rmSync(join(dir, 'config.json')));
+      writeFileSync(at('blank.plan'), planFor('./blank'));
+      return { file: at('blank.plan') };
+    },
+    says: [
+      'error[FC0312]',
+      'there is no file',
+      /help: a model directory holds a config\.json; to plan without/,
+    ],
+    status: 1,
+  },
+  {
+    name: 'a plan whose model has half a config.json',
+    prepare: () => {
+      spoiled('half', (dir) => writeFileSync(join(dir, 'config.json'), '{"a": '));
+      writeFileSync(at('half.plan'), planFor('./half'));
+      return { file: at('half.plan') };
+    },
+    says: ['error[FC0312]', 'cannot be read', /help: mend the file; to plan without/],
     status: 1,
   },
   {
