@@ -43,11 +43,29 @@ export interface CompileCheckedOptions {
 export function compileChecked(
   checked: CheckResult,
   path: string,
-  { plans = checked.plans, everyValue = false, compile = compilePlan }: CompileCheckedOptions = {},
+  options: CompileCheckedOptions = {},
 ): CheckedAndCompiled {
-  const compiled = plans.map((plan) => ({ plan, result: compile(plan) }));
-  const chosen = compiled.flatMap(({ result }) => result.diagnostics);
-  const found = everyValue ? withOtherValues(checked, compiled, compile) : chosen;
+  const steps = compileInSteps(checked, path, options);
+  for (;;) {
+    const step = steps.next();
+    if (step.done === true) return step.value;
+  }
+}
+
+/** The same, with a pause behind every plan: a caller that has something newer to look at stops there. */
+export function* compileInSteps(
+  checked: CheckResult,
+  path: string,
+  { plans = checked.plans, everyValue = false, compile = compilePlan }: CompileCheckedOptions = {},
+): Generator<undefined, CheckedAndCompiled> {
+  const compiled: CompiledPlan[] = [];
+  for (const plan of plans) {
+    compiled.push({ plan, result: compile(plan) });
+    yield;
+  }
+  const found = everyValue
+    ? yield* withOtherValues(checked, compiled, compile)
+    : compiled.flatMap(({ result }) => result.diagnostics);
   return conclude(checked, path, { compiled, found }, undefined);
 }
 
@@ -98,11 +116,11 @@ function conclude(
 const MOST_OTHER_PLANS = 64;
 
 /** Diagnostics of the compiled plans, and of what other values of params make of them. */
-function withOtherValues(
+function* withOtherValues(
   { rounds, combinations, domains }: Pick<CheckResult, 'rounds' | 'combinations' | 'domains'>,
   compiled: readonly CompiledPlan[],
   compile: (plan: Plan) => CompileResult,
-): readonly Diagnostic[] {
+): Generator<undefined, readonly Diagnostic[]> {
   // Most params concern few plans: a plan that is as it was in another round is not compiled again.
   const known = new Map(compiled.map(({ plan, result }) => [identityOf(plan), result.diagnostics]));
   const most = known.size + MOST_OTHER_PLANS;
@@ -113,7 +131,11 @@ function withOtherValues(
       .filter(({ name }) => asked.has(name))
       .map((plan) => ({ plan, key: identityOf(plan) }));
     if (known.size + wanted.filter(({ key }) => !known.has(key)).length > most) break;
-    for (const { plan, key } of wanted) if (!known.has(key)) known.set(key, compile(plan).diagnostics);
+    for (const { plan, key } of wanted) {
+      if (known.has(key)) continue;
+      known.set(key, compile(plan).diagnostics);
+      yield;
+    }
     done.push({ assignment, found: wanted.flatMap(({ key }) => known.get(key)!) });
   }
   const merged = mergeRounds(done, domains);

@@ -1,13 +1,13 @@
 /**
  * The upper rungs of the ladder: a file is checked, its plans are compiled, and the first workload is simulated. Each
- * rung gives a plain value that can be sent between threads; a caller that has something newer to look at stops in
- * between.
+ * rung gives a plain value that can be sent between threads. Above the check there are pauses behind every plan, where
+ * a caller that has something newer to look at stops.
  */
 import { createHash } from 'node:crypto';
 import { dirname, relative } from 'node:path';
 import { checkFile, type CheckResult } from '../../compiler/check/check-file.js';
 import {
-  compileChecked,
+  compileInSteps,
   withSimulated,
   type CheckedAndCompiled,
   type CompiledPlan,
@@ -51,28 +51,50 @@ export interface Analysis {
 /** Larger workloads take too long to be simulated beside an editor. */
 const MOST_REQUESTS = 2000;
 
+/** The check of a file, with what workloads have to read. */
+interface Look {
+  readonly checked: CheckResult;
+  readonly read: Read;
+  /** Diagnostics of a rung with those of files of lengths that cannot be read. */
+  readonly withUnread: (found: readonly Diagnostic[]) => readonly Diagnostic[];
+}
+
+function look(host: CompilerHost, path: string): Look {
+  const checked = checkFile(host, path);
+  const read = isLocal(path) ? readOnce() : () => UNREADABLE;
+  const unread = unreadableWorkloads(checked.workloads, (file) => relative(dirname(path), file), read);
+  return {
+    checked,
+    read,
+    withUnread: (found) => (unread.length === 0 ? found : inOrder([...found, ...unread], path)),
+  };
+}
+
+/** The lowest rung: the file is checked. */
+export function checkedRung(host: CompilerHost, path: string): Analysis {
+  const { checked, withUnread } = look(host, path);
+  const { diagnostics, files } = checked;
+  return { path, rung: 'checked', diagnostics: withUnread(diagnostics), notes: [], files };
+}
+
 /**
- * Climbs rung by rung; every step of the iterator is one.
+ * The rungs above the check; nothing at each of the pauses in between.
  *
  * @param memory what earlier looks compiled
  */
-export function* analyse(
+export function* upperRungs(
   host: CompilerHost,
   path: string,
   memory: CompileMemory = createCompileMemory(),
-): Generator<Analysis> {
-  const checked = checkFile(host, path);
-  const { files, workloads } = checked;
-  const read = isLocal(path) ? readOnce() : () => UNREADABLE;
-  const unread = unreadableWorkloads(workloads, (file) => relative(dirname(path), file), read);
-  const withUnread = (found: readonly Diagnostic[]): readonly Diagnostic[] =>
-    unread.length === 0 ? found : inOrder([...found, ...unread], path);
-  yield { path, rung: 'checked', diagnostics: withUnread(checked.diagnostics), notes: [], files };
-  const compiled = compileChecked(checked, path, { everyValue: true, compile: memory.compile });
+): Generator<Analysis | undefined> {
+  const looked = look(host, path);
+  const { checked, withUnread } = looked;
+  const { files } = checked;
+  const compiled = yield* compileInSteps(checked, path, { everyValue: true, compile: memory.compile });
   const notes = planNotes(path, compiled.compiled);
   yield { path, rung: 'compiled', diagnostics: withUnread(compiled.diagnostics), notes, files };
-  const predicted = predictions(path, checked, compiled, memory, read);
-  const simulated = simulatedExpectations(checked, compiled, memory, read);
+  const predicted = yield* predictions(path, looked, compiled, memory);
+  const simulated = yield* simulatedExpectations(looked, compiled, memory);
   if (predicted.length > 0 || simulated !== undefined) {
     const found = simulated === undefined ? compiled : withSimulated(checked, path, compiled, simulated);
     yield {
@@ -117,26 +139,29 @@ function keyOf(requests: readonly SimulatedRequest[]): string {
 }
 
 /** What simulating finds of the plans that expect something of runs; undefined where none does. */
-function simulatedExpectations(
-  { workloads }: CheckResult,
+function* simulatedExpectations(
+  { checked: { workloads }, read }: Look,
   { compiled }: CheckedAndCompiled,
   memory: CompileMemory,
-  read: Read,
-): readonly Diagnostic[] | undefined {
+): Generator<undefined, readonly Diagnostic[] | undefined> {
   const expecting = compiled.filter(({ plan, result }) => expectsOfRuns(plan) && isSound(result));
   if (expecting.length === 0) return undefined;
-  return expecting.flatMap(({ plan, result: { runtime, transitions } }) =>
-    workloadsExpected({ plan }, workloads).flatMap((workload) => {
+  const all: Diagnostic[] = [];
+  for (const { plan, result } of expecting) {
+    const { runtime, transitions } = result;
+    for (const workload of workloadsExpected({ plan }, workloads)) {
       const requests = requestsOf(workload, plan.model.shape.context, read);
-      if (requests === undefined) return [];
+      if (requests === undefined) continue;
       // Diagnostics have places, which move: what is recalled is whether there are any.
       let found: readonly Diagnostic[] | undefined;
       const check = (): readonly Diagnostic[] =>
         (found ??= checkSimulated({ plan, runtime, transitions }, workload, requests));
       const kept = memory.recall(plan, `kept ${keyOf(requests)}`, () => check().length === 0);
-      return kept ? [] : check();
-    }),
-  );
+      if (!kept) all.push(...check());
+      yield;
+    }
+  }
+  return all;
 }
 
 function isSound({ runtime, diagnostics }: CompiledPlan['result']): boolean {
@@ -144,33 +169,35 @@ function isSound({ runtime, diagnostics }: CompiledPlan['result']): boolean {
 }
 
 /** Requests per second of every sound plan of the file, for its first workload. */
-function predictions(
+function* predictions(
   path: string,
-  { workloads: [workload] }: CheckResult,
+  { checked, read }: Look,
   { compiled }: CheckedAndCompiled,
   memory: CompileMemory,
-  read: Read,
-): readonly PlanNote[] {
+): Generator<undefined, readonly PlanNote[]> {
+  const [workload] = checked.workloads;
   if (workload === undefined) return [];
-  const ofFile = compiled.filter(({ plan, result }) => plan.origin.file === path && isSound(result));
-  return ofFile.flatMap(({ plan, result }) => {
+  const notes: PlanNote[] = [];
+  for (const { plan, result } of compiled) {
+    if (plan.origin.file !== path || !isSound(result)) continue;
     const requests = requestsOf(workload, plan.model.shape.context, read);
-    if (requests === undefined) return [];
+    if (requests === undefined) continue;
     const { makespan, tokens } = memory.recall(plan, `run ${keyOf(requests)}`, () => {
       const simulation = simulate(result.runtime, plan, requests);
       return { makespan: simulation.makespan, tokens: simulation.tokens };
     });
     // Where no request can be held there is no time, and no rate.
-    if (makespan === 0) return [];
-    const rate = (requests.length / makespan).toPrecision(3);
-    return [
-      {
+    if (makespan > 0) {
+      const rate = (requests.length / makespan).toPrecision(3);
+      notes.push({
         at: plan.origin,
         text: `${Number(rate)} requests/s predicted for ${workload.name}`,
         detail:
           `Simulated: ${requests.length} requests of \`${workload.name}\` in ${makespan.toPrecision(3)} s, ` +
           `${Math.round((tokens.prompt + tokens.output) / makespan)} tokens/s.`,
-      },
-    ];
-  });
+      });
+    }
+    yield;
+  }
+  return notes;
 }

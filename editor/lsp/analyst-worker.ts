@@ -1,48 +1,38 @@
-/** The thread of the analyst: see `analyst.ts`. */
+/** The inside of a thread of the analyst: see `analyst-thread.ts`. */
 import { setImmediate } from 'node:timers/promises';
 import { parentPort } from 'node:worker_threads';
-import { analyse } from './analysis.js';
+import { checkedRung, upperRungs, type Analysis } from './analysis.js';
+import type { AnalystAnswer, AnalystOrder, AnalystTask } from './analyst-thread.js';
 import { createCompileMemory } from './compile-memory.js';
 import { hostOver } from './open-host.js';
-import type { AnalystAnswer, AnalystTask } from './analyst.js';
 
 const port = parentPort!;
-/** The newest task of every file that waits, in the order they came. */
-const waiting = new Map<string, AnalystTask>();
-let working = false;
 /** Plans that were compiled before, of all files. */
 const memory = createCompileMemory();
+let isGivenUp = false;
 
-port.on('message', (task: AnalystTask) => {
-  waiting.delete(task.path);
-  waiting.set(task.path, task);
-  if (!working) void work();
+port.on('message', (order: AnalystOrder) => {
+  if (order === 'give up') isGivenUp = true;
+  else void carryOut(order);
 });
 
-async function work(): Promise<void> {
-  working = true;
-  for (let next = first(); next !== undefined; next = first()) await carryOut(next);
-  working = false;
-}
-
-function first(): AnalystTask | undefined {
-  const [task] = waiting.values();
-  if (task !== undefined) waiting.delete(task.path);
-  return task;
-}
-
-async function carryOut({ task, path, openTexts }: AnalystTask): Promise<void> {
-  const answer = (rest: Omit<AnalystAnswer, 'task'>): void =>
-    port.postMessage({ task, ...rest } satisfies AnalystAnswer);
+async function carryOut(task: AnalystTask): Promise<void> {
+  const answer = (each: AnalystAnswer): void => port.postMessage(each);
+  isGivenUp = false;
   try {
-    for (const analysis of analyse(hostOver(openTexts), path, memory)) {
-      answer({ analysis, done: false });
-      // Lets newer questions in.
+    for (const analysis of stepsOf(task)) {
+      if (analysis !== undefined) answer({ analysis, done: false });
+      // Lets orders in.
       await setImmediate();
-      if (waiting.size > 0 && waiting.has(path)) return;
+      if (isGivenUp) break;
     }
     answer({ done: true });
   } catch (error) {
     answer({ done: true, failure: error instanceof Error ? (error.stack ?? error.message) : String(error) });
   }
+}
+
+function stepsOf({ rungs, path, openTexts }: AnalystTask): Iterable<Analysis | undefined> {
+  const host = hostOver(openTexts);
+  return rungs === 'checked' ? [checkedRung(host, path)] : upperRungs(host, path, memory);
 }

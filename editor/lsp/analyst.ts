@@ -1,25 +1,9 @@
 /**
- * Analyses files in a thread of their own, so that checking and compiling never keep a keystroke waiting. One file is
- * worked on at a time; of requests for the same file only the newest is, and an older one is given up between rungs.
+ * Analyses files beside the server, so that checking and compiling never keep a keystroke waiting. One thread checks and
+ * another compiles: a file is checked at once, however long the plans of others, or those of its text before, take.
  */
-import { Worker } from 'node:worker_threads';
 import type { Analysis } from './analysis.js';
-
-/** A question to the thread: everything that is open, and the file to look at. */
-export interface AnalystTask {
-  readonly task: number;
-  readonly path: string;
-  readonly openTexts: ReadonlyMap<string, string>;
-}
-
-/** An answer: a rung, or that there are no more. */
-export interface AnalystAnswer {
-  readonly task: number;
-  readonly analysis?: Analysis;
-  readonly done: boolean;
-  /** A bug of the compiler, as text. */
-  readonly failure?: string;
-}
+import { openThread, type AnalystAnswer, type AnalystThread } from './analyst-thread.js';
 
 export interface Analyst {
   /** Asks for a file; answers come through `onAnalysis` until it is asked for again. */
@@ -33,30 +17,31 @@ export interface AnalystEvents {
   readonly onFailure: (message: string) => void;
 }
 
-/** Starts the thread. */
+/** An analyst whose threads start with the first question. */
 export function openAnalyst({ onAnalysis, onFailure }: AnalystEvents): Analyst {
-  const worker = new Worker(new URL('./analyst-worker.js', import.meta.url));
-  /** The newest task of each file. */
-  const newest = new Map<string, number>();
-  let tasks = 0;
-  let closing = false;
-  worker.on('message', ({ task, analysis, failure }: AnalystAnswer) => {
+  const tell = ({ analysis, failure }: AnalystAnswer): void => {
     if (failure !== undefined) onFailure(failure);
-    if (analysis !== undefined && newest.get(analysis.path) === task) onAnalysis(analysis);
+    if (analysis !== undefined) onAnalysis(analysis);
+  };
+  const compiling = openThread({ onAnswer: (_, answer) => tell(answer), onFailure });
+  const checking = openThread({
+    onAnswer: (task, answer) => {
+      tell(answer);
+      if (answer.analysis !== undefined) compiling.ask({ ...task, rungs: 'upper' });
+    },
+    onFailure,
   });
-  worker.on('error', (error) => onFailure(error.stack ?? error.message));
-  worker.on('exit', (status) => {
-    if (!closing) onFailure(`the thread that analyses plans ended with status ${status}`);
-  });
+  const threads: readonly AnalystThread[] = [checking, compiling];
   return {
     ask: (path, openTexts) => {
-      newest.set(path, ++tasks);
-      worker.postMessage({ task: tasks, path, openTexts } satisfies AnalystTask);
+      compiling.forget(path);
+      checking.ask({ rungs: 'checked', path, openTexts });
     },
-    forget: (path) => void newest.delete(path),
+    forget: (path) => {
+      for (const thread of threads) thread.forget(path);
+    },
     close: async () => {
-      closing = true;
-      await worker.terminate();
+      await Promise.all(threads.map((thread) => thread.close()));
     },
   };
 }

@@ -3,10 +3,10 @@ import { mkdtempSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
-import { analyse, type Analysis } from '../../../editor/lsp/analysis.js';
+import type { Analysis } from '../../../editor/lsp/analysis.js';
 import { createCompileMemory } from '../../../editor/lsp/compile-memory.js';
 import { fileHost } from '../../../runtime/file-host.js';
-import { WORLD } from './support.js';
+import { rungsOf, WORLD } from './support.js';
 
 const folder = realpathSync(mkdtempSync(join(tmpdir(), 'fulcrum-analysis-')));
 const path = join(folder, 'main.plan');
@@ -23,7 +23,7 @@ const memory = createCompileMemory();
 
 function analysed(workloads: string): readonly Analysis[] {
   writeFileSync(path, `${PLAN}${workloads}\n`);
-  return [...analyse(fileHost(), path, memory)];
+  return rungsOf(fileHost(), path, memory);
 }
 const said = ({ diagnostics }: Analysis): string[] =>
   diagnostics.map(({ code, message }) => `${code} ${message}`);

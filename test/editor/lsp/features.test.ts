@@ -1,6 +1,6 @@
 /** Hover, outline, folds, semantic tokens, signatures, hints: each from a text, without a server. */
 import { describe, expect, it } from 'vitest';
-import { analyse, type Analysis } from '../../../editor/lsp/analysis.js';
+import type { Analysis } from '../../../editor/lsp/analysis.js';
 import { codeActions, diagnosticsByFile } from '../../../editor/lsp/diagnostics.js';
 import { foldsOf } from '../../../editor/lsp/folding.js';
 import { hintsOf } from '../../../editor/lsp/hints.js';
@@ -10,7 +10,7 @@ import { signatureAt } from '../../../editor/lsp/signature.js';
 import { outlineOf } from '../../../editor/lsp/symbols.js';
 import { applyChanges } from '../../../editor/lsp/text.js';
 import { memoryHost } from '../../compiler/check/memory-host.js';
-import { atCursor, MAIN, WORLD } from './support.js';
+import { atCursor, MAIN, rungsOf, WORLD } from './support.js';
 
 const PLAN = `${WORLD}plan p for small on box {
   stage prefill on gpu { mesh (pp: 8) }
@@ -27,7 +27,7 @@ const known = new Map<string, readonly Analysis[]>();
 
 /** All rungs of a text; the same text is analysed once. */
 function analysed(text: string): readonly Analysis[] {
-  const rungs = known.get(text) ?? [...analyse(memoryHost({ [MAIN]: text }), MAIN)];
+  const rungs = known.get(text) ?? rungsOf(memoryHost({ [MAIN]: text }), MAIN);
   known.set(text, rungs);
   return rungs;
 }

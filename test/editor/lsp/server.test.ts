@@ -302,6 +302,39 @@ model m { source: "./m" }\nplan p for small on box { stage serve: prefill + deco
     }
   });
 
+  describe('while plans compile for long', () => {
+    /** Layers that compile for longer than a test may take, and an error that the check finds. */
+    const SOUND = `${WORLD}${PLAN.replace(/import.*\n/, '')}`;
+    const SLOW = `${SOUND.replace('layers: 8', 'layers: 10000')}plan q from nowhere { }\n`;
+    const started = (): Promise<void> => new Promise((done) => setTimeout(done, 500));
+    const set = async (text: string, count: number): Promise<readonly Diagnostic[]> => {
+      await change(text);
+      return client.diagnostics(MAIN, (found) => found.length === count);
+    };
+
+    it('checks other files, and a newer text of the same', async () => {
+      await set(SLOW, 1);
+      await started();
+      await open('other.plan', 'plan q from nothing { }\n');
+      expect(codes(await client.diagnostics(uriOf('other.plan'), (each) => each.length > 0))).toEqual([
+        'FC0201',
+      ]);
+      const found = await set(`${SLOW}plan r from nothing { }\n`, 2);
+      expect(found[1]!.message).toContain('nothing');
+    }, 40_000);
+
+    it('compiles a newer text of the same before long', async () => {
+      await set(SLOW, 1);
+      await started();
+      const hinted = client.hintsChanged();
+      await set(SOUND, 0);
+      await hinted;
+      const range = { start: { line: 0, character: 0 }, end: { line: 99, character: 0 } };
+      const hints = await about<InlayHint[]>('textDocument/inlayHint', { range });
+      expect(hints.map(({ label }) => label)).toContainEqual(expect.stringMatching(/weights .* KV room/));
+    }, 40_000);
+  });
+
   it('is started by the VS Code extension, which shows what it reports', async () => {
     await bundleExtension(folder);
     const text = 'model m { source: "./m", wieghts: f32 }\n';

@@ -10,6 +10,9 @@ import {
   type Registration,
   type RegistrationParams,
 } from 'vscode-languageserver/node.js';
+import type { CompilerHost } from '../../../compiler/host.js';
+import { checkedRung, upperRungs, type Analysis } from '../../../editor/lsp/analysis.js';
+import type { CompileMemory } from '../../../editor/lsp/compile-memory.js';
 import { createWorkspace, type Workspace } from '../../../editor/lsp/workspace.js';
 import { lineMap } from '../../../grammar/line-map.js';
 import { transpile } from '../../fixtures/transpiled.js';
@@ -30,6 +33,12 @@ export function atCursor(marked: string, others: Readonly<Record<string, string>
   for (const [name, other] of Object.entries(others)) workspace.put(resolve('/project', name), other);
   workspace.put(MAIN, text);
   return { workspace, text, offset };
+}
+
+/** All rungs of a file, lowest first. */
+export function rungsOf(host: CompilerHost, path: string, memory?: CompileMemory): readonly Analysis[] {
+  const above = [...upperRungs(host, path, memory)].filter((rung) => rung !== undefined);
+  return [checkedRung(host, path), ...above];
 }
 
 /** Devices, a model and a topology that plans of these tests stand on. */
