@@ -1,14 +1,17 @@
 /** Diagnostics of the compiler as the protocol has them, and the code actions of their fixes. */
+import { createHash } from 'node:crypto';
 import {
   CodeActionKind,
   DiagnosticSeverity,
   type CodeAction,
+  type CodeActionContext,
   type Diagnostic as LspDiagnostic,
   type TextEdit,
 } from 'vscode-languageserver/node.js';
 import type { Diagnostic, Fix } from '../../compiler/diagnostics/diagnostic.js';
 import { lineMap, type LineMap } from '../../grammar/line-map.js';
 import { toRange } from './text.js';
+import type { EditsByUri, ToWorkspaceEdit } from './workspace-edit.js';
 
 const SEVERITIES = {
   error: DiagnosticSeverity.Error,
@@ -54,41 +57,68 @@ export function diagnosticsByFile(
           message: each.label,
         })),
       }),
-      data: { slug, fixes: fixes.map((fix) => editsOf(fix, lines, context.uriOf)) },
+      data: { slug, fixes: fixes.map((fix) => readyFix(fix, context, lines)) },
     };
     byFile.set(file, [...(byFile.get(file) ?? []), shown]);
   }
   return byFile;
 }
 
+/** A fix that went out with a diagnostic, and came back with it. */
 interface ReadyFix {
   readonly title: string;
-  readonly changes: Readonly<Record<string, TextEdit[]>>;
+  readonly edits: EditsByUri;
+  /** Digests of the texts that the edits are of, by URI. */
+  readonly digests: Readonly<Record<string, string>>;
 }
 
-function editsOf(
+function readyFix(
   { title, edits }: Fix,
+  { files, uriOf }: DiagnosticContext,
   lines: (file: string) => LineMap,
-  uriOf: (path: string) => string,
 ): ReadyFix {
-  const changes: Record<string, TextEdit[]> = {};
+  const byUri: Record<string, TextEdit[]> = {};
+  const digests: Record<string, string> = {};
   for (const { origin, newText } of edits) {
     const uri = uriOf(origin.file);
-    changes[uri] = [...(changes[uri] ?? []), { range: toRange(lines(origin.file), origin.span), newText }];
+    (byUri[uri] ??= []).push({ range: toRange(lines(origin.file), origin.span), newText });
+    digests[uri] ??= digestOf(files.get(origin.file) ?? '');
   }
-  return { title, changes };
+  return { title, edits: byUri, digests };
 }
 
-/** The fixes that come with diagnostics, as quick fixes; one that stands alone is preferred. */
-export function codeActions(diagnostics: readonly LspDiagnostic[]): CodeAction[] {
+function digestOf(text: string): string {
+  return createHash('sha256').update(text).digest('base64');
+}
+
+export interface FixContext {
+  /** The text of a document as it is now; undefined where there is none. */
+  readonly textNow: (uri: string) => string | undefined;
+  readonly toWorkspaceEdit: ToWorkspaceEdit;
+}
+
+/**
+ * The fixes that come with diagnostics, as quick fixes; one that stands alone is preferred. A fix of a text that has
+ * changed since is none: its places are others now.
+ */
+export function codeActions(
+  { diagnostics, only }: Pick<CodeActionContext, 'diagnostics' | 'only'>,
+  { textNow, toWorkspaceEdit }: FixContext,
+): CodeAction[] {
+  if (only?.every((kind) => kind !== CodeActionKind.Empty && kind !== CodeActionKind.QuickFix)) return [];
+  const isCurrent = ({ digests }: ReadyFix): boolean =>
+    Object.entries(digests).every(([uri, digest]) => {
+      const text = textNow(uri);
+      return text !== undefined && digestOf(text) === digest;
+    });
   return diagnostics.flatMap((diagnostic) => {
     const { fixes = [] } = (diagnostic.data ?? {}) as { readonly fixes?: readonly ReadyFix[] };
-    return fixes.map(({ title, changes }) => ({
+    return fixes.filter(isCurrent).map(({ title, edits }) => ({
       title,
       kind: CodeActionKind.QuickFix,
       diagnostics: [diagnostic],
       isPreferred: fixes.length === 1,
-      edit: { changes: { ...changes } },
+      edit: toWorkspaceEdit(edits),
     }));
   });
 }

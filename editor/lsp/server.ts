@@ -13,6 +13,7 @@ import {
   type Connection,
   type InitializeParams,
   type InitializeResult,
+  type TextEdit,
 } from 'vscode-languageserver/node.js';
 import { fromSyntax } from '../../compiler/check/load.js';
 import { formatPlan } from '../../grammar/format.js';
@@ -33,6 +34,7 @@ import { outlineOf } from './symbols.js';
 import { applyChanges, toOffset, toRange } from './text.js';
 import { isLocal, pathOfUri, uriOfPath } from './uri.js';
 import { createWorkspace, type Workspace } from './workspace.js';
+import { workspaceEdit, type ToWorkspaceEdit } from './workspace-edit.js';
 
 export interface ServerOptions {
   readonly version: string;
@@ -75,6 +77,7 @@ export function serve(connection: Connection, options: ServerOptions): void {
   let workspace = createWorkspace([]);
   let canRefreshHints = false;
   let canWatchFiles = false;
+  let knowsVersions = false;
   let analyst: Analyst | undefined;
   /** The last analysis of each open file, with the document it is of. */
   const analysed = new Map<string, { readonly analysis: Analysis; readonly document: PlanDocument }>();
@@ -83,9 +86,9 @@ export function serve(connection: Connection, options: ServerOptions): void {
   const timers = new Map<string, NodeJS.Timeout>();
 
   /** Open documents are spoken of as the editor does: a path can be written as several URIs. */
-  const openUris = new Map<string, string>();
+  const opened = new Map<string, { readonly uri: string; readonly version: number }>();
   const uriOf = (path: string): string =>
-    openUris.get(path) ?? uriOfPath(path, options.libraryFile ?? (() => undefined));
+    opened.get(path)?.uri ?? uriOfPath(path, options.libraryFile ?? (() => undefined));
   const contextOf = (files: ReadonlyMap<string, string>): DiagnosticContext => ({
     files,
     uriOf,
@@ -106,7 +109,14 @@ export function serve(connection: Connection, options: ServerOptions): void {
     const found = new Map([path, ...targets].map((file) => [uriOf(file), byFile.get(file) ?? []]));
     const gone = (shown.get(path) ?? []).filter((uri) => !found.has(uri));
     for (const uri of gone) void connection.sendDiagnostics({ uri, diagnostics: [] });
-    for (const [uri, each] of found) void connection.sendDiagnostics({ uri, diagnostics: each });
+    // What is published for an open document is of its text as it is.
+    const version = opened.get(path)?.version;
+    for (const [uri, each] of found)
+      void connection.sendDiagnostics({
+        uri,
+        ...(uri === uriOf(path) && version !== undefined && { version }),
+        diagnostics: each,
+      });
     shown.set(path, [...found.keys()]);
   };
 
@@ -159,9 +169,10 @@ export function serve(connection: Connection, options: ServerOptions): void {
 
   connection.onInitialize((params) => {
     workspace = createWorkspace(foldersOf(params));
-    const { inlayHint, didChangeWatchedFiles } = params.capabilities.workspace ?? {};
+    const { inlayHint, didChangeWatchedFiles, workspaceEdit: edits } = params.capabilities.workspace ?? {};
     canRefreshHints = inlayHint?.refreshSupport === true;
     canWatchFiles = didChangeWatchedFiles?.dynamicRegistration === true;
+    knowsVersions = edits?.documentChanges === true;
     return { capabilities: CAPABILITIES, serverInfo: { name: 'fulcrum', version: options.version } };
   });
   connection.onInitialized(async () => {
@@ -172,16 +183,17 @@ export function serve(connection: Connection, options: ServerOptions): void {
     await analyst?.close();
   });
 
-  connection.onDidOpenTextDocument(({ textDocument: { uri, text } }) => {
+  connection.onDidOpenTextDocument(({ textDocument: { uri, version, text } }) => {
     const path = pathOfUri(uri);
     if (path === undefined) return;
-    openUris.set(path, uri);
+    opened.set(path, { uri, version });
     workspace.put(path, text);
     changed(path);
   });
-  connection.onDidChangeTextDocument(({ textDocument: { uri }, contentChanges }) => {
+  connection.onDidChangeTextDocument(({ textDocument: { uri, version }, contentChanges }) => {
     const path = pathOfUri(uri);
     if (path === undefined || !workspace.isOpen(path)) return;
+    opened.set(path, { uri, version });
     workspace.put(path, applyChanges(workspace.document(path)!.text, contentChanges));
     changed(path);
   });
@@ -191,7 +203,7 @@ export function serve(connection: Connection, options: ServerOptions): void {
     clearTimeout(timers.get(path));
     for (const shownAt of shown.get(path) ?? [])
       void connection.sendDiagnostics({ uri: shownAt, diagnostics: [] });
-    for (const memory of [timers, shown, analysed, openUris]) memory.delete(path);
+    for (const memory of [timers, shown, analysed, opened]) memory.delete(path);
     analyst?.forget(path);
     workspace.close(path);
     // What imports it reads the file on disk again, and shows there what that has wrong.
@@ -204,7 +216,9 @@ export function serve(connection: Connection, options: ServerOptions): void {
       if (path !== undefined && !workspace.isOpen(path)) analyseSoon(path);
     }
   });
-  answerQuestions(connection, () => workspace, notesOf, uriOf);
+  const toWorkspaceEdit: ToWorkspaceEdit = (edits) =>
+    workspaceEdit(edits, knowsVersions, (uri) => opened.get(pathOfUri(uri) ?? '')?.version);
+  answerQuestions(connection, () => workspace, { notesOf, uriOf, toWorkspaceEdit });
   connection.listen();
 }
 
@@ -213,12 +227,17 @@ function foldersOf({ workspaceFolders, rootUri }: InitializeParams): readonly st
   return uris.flatMap((uri) => pathOfUri(uri) ?? []).filter(isLocal);
 }
 
+interface Answering {
+  readonly notesOf: (path: string) => readonly PlanNote[];
+  readonly uriOf: (path: string) => string;
+  readonly toWorkspaceEdit: ToWorkspaceEdit;
+}
+
 /** The requests that are answered from texts, tokens, trees and the last notes. */
 function answerQuestions(
   connection: Connection,
   workspaceOf: () => Workspace,
-  notesOf: (path: string) => readonly PlanNote[],
-  uriOf: (path: string) => string,
+  { notesOf, uriOf, toWorkspaceEdit }: Answering,
 ): void {
   interface Asked {
     readonly workspace: Workspace;
@@ -291,12 +310,12 @@ function answerQuestions(
     return at(params, ({ workspace, path, offset }) => {
       const edits = rename(workspace, path, offset, params.newName);
       if (typeof edits === 'string') return refuse(edits);
-      const changes: Record<string, { range: ReturnType<typeof toRange>; newText: string }[]> = {};
+      const byUri: Record<string, TextEdit[]> = {};
       for (const edit of edits) {
         const { uri, range } = locate(workspace, edit);
-        (changes[uri] ??= []).push({ range, newText: params.newName });
+        (byUri[uri] ??= []).push({ range, newText: params.newName });
       }
-      return { changes };
+      return toWorkspaceEdit(byUri);
     });
   });
   connection.onDocumentSymbol(({ textDocument }) =>
@@ -324,7 +343,9 @@ function answerQuestions(
   connection.onSignatureHelp((params) =>
     at(params, ({ workspace, path, offset }) => signatureAt(workspace, path, offset)),
   );
-  connection.onCodeAction(({ context }) => codeActions(context.diagnostics));
+  connection.onCodeAction(({ context }) =>
+    codeActions(context, { textNow: (uri) => about(uri, ({ document }) => document.text), toWorkspaceEdit }),
+  );
   connection.onDocumentFormatting(({ textDocument }) =>
     about(textDocument.uri, ({ document, path }) => {
       const formatted = formatPlan(document.text, path);

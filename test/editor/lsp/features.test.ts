@@ -1,4 +1,5 @@
 /** Hover, outline, folds, semantic tokens, signatures, hints: each from a text, without a server. */
+import type { Diagnostic as LspDiagnostic } from 'vscode-languageserver/node.js';
 import { describe, expect, it } from 'vitest';
 import type { Analysis } from '../../../editor/lsp/analysis.js';
 import { codeActions, diagnosticsByFile } from '../../../editor/lsp/diagnostics.js';
@@ -9,6 +10,7 @@ import { semanticTokens, TOKEN_TYPES } from '../../../editor/lsp/semantic-tokens
 import { signatureAt } from '../../../editor/lsp/signature.js';
 import { outlineOf } from '../../../editor/lsp/symbols.js';
 import { applyChanges } from '../../../editor/lsp/text.js';
+import { workspaceEdit, type EditsByUri } from '../../../editor/lsp/workspace-edit.js';
 import { memoryHost } from '../../compiler/check/memory-host.js';
 import { atCursor, MAIN, rungsOf, WORLD } from './support.js';
 
@@ -139,15 +141,42 @@ describe('diagnostics', () => {
       source: 'fulcrum',
       codeDescription: { href: 'page:FC0301' },
     });
-    const [action] = codeActions([unknown]);
+    const now = {
+      textNow: () => text as string | undefined,
+      toWorkspaceEdit: (changes: EditsByUri) => ({ changes }),
+    };
+    const actions = (diagnostic: LspDiagnostic, only?: string[], textNow = now.textNow) =>
+      codeActions({ diagnostics: [diagnostic], ...(only && { only }) }, { ...now, textNow });
+    const [action] = actions(unknown);
     expect(action).toMatchObject({ title: 'Change to `batch`', kind: 'quickfix', isPreferred: true });
     expect(action!.edit!.changes![`file://${MAIN}`]).toMatchObject([
       { newText: 'batch', range: unknown.range },
     ]);
     const double = found.find(({ code }) => code === 'FC0709')!;
     expect(double.relatedInformation).toMatchObject([{ location: { uri: `file://${MAIN}` } }]);
-    expect(codeActions([double])).toMatchObject([{ title: 'Remove this block' }]);
-    expect(codeActions([{ ...double, data: undefined }])).toEqual([]);
+    expect(actions(double)).toMatchObject([{ title: 'Remove this block' }]);
+    expect(actions({ ...double, data: undefined })).toEqual([]);
+    // Only of the kinds that are asked for, and of the text that they were made for.
+    for (const only of [['quickfix'], [''], ['refactor', 'quickfix']])
+      expect(actions(unknown, only)).toHaveLength(1);
+    for (const only of [['source.organizeImports'], ['refactor'], []])
+      expect(actions(unknown, only)).toEqual([]);
+    expect(actions(unknown, undefined, () => `\n${text}`)).toEqual([]);
+    expect(actions(unknown, undefined, () => undefined)).toEqual([]);
+  });
+});
+
+describe('edits of documents', () => {
+  it('say which versions they are of where the editor knows versions', () => {
+    const edits = { 'file:///a.plan': [], 'file:///b.plan': [] };
+    const versionOf = (uri: string): number | undefined => (uri === 'file:///a.plan' ? 3 : undefined);
+    expect(workspaceEdit(edits, false, versionOf)).toEqual({ changes: edits });
+    expect(workspaceEdit(edits, true, versionOf)).toEqual({
+      documentChanges: [
+        { textDocument: { uri: 'file:///a.plan', version: 3 }, edits: [] },
+        { textDocument: { uri: 'file:///b.plan', version: null }, edits: [] },
+      ],
+    });
   });
 });
 
