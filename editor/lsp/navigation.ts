@@ -1,6 +1,7 @@
 /** Definition, references and rename: all over the files of the workspace. */
 import { isName } from '../../grammar/names.js';
-import { ITEMS, WORDS } from '../../grammar/reference-words.js';
+import { PROPERTIES, type PropertyDoc } from '../../grammar/reference.js';
+import { WORDS } from '../../grammar/reference-words.js';
 import type { PlanDecl, Span } from '../../grammar/syntax.js';
 import { keywordOf } from '../../grammar/tokens.js';
 import { TRUTH_WORDS } from '../../grammar/truth-words.js';
@@ -39,7 +40,8 @@ function usesOf(workspace: Workspace, from: string, site: Site): readonly Locati
       .filter(
         (use) =>
           !use.declares &&
-          (use.text === site.node.name.text || use.space.in === 'file') &&
+          // Imports can give another name to what a file or another import names.
+          (use.text === site.node.name.text || use.space.in === 'file' || use.space.in === 'module') &&
           refersTo(workspace, path, use, site),
       )
       .map(({ span }) => ({ path, span })),
@@ -77,11 +79,20 @@ export function renameable(
   const use = nameAt(workspace, path, offset);
   const site = use && resolveName(workspace, path, use);
   if (use === undefined || site === undefined) return 'there is no name to rename here';
-  if (site.path.startsWith('std/'))
+  if (namingOf(site).path.startsWith('std/'))
     return `\`${site.node.name.text}\` is declared in "${site.path}", which ships with Fulcrum`;
   const fixed = phaseName(site);
   if (fixed !== undefined) return fixed;
   return { span: use.span, text: use.text };
+}
+
+/** Where what a site was found by is called so: at the alias of an import, else at the declaration. */
+function namingOf({ path, span, alias }: Site): Location {
+  return alias ?? { path, span };
+}
+
+function sameLocation(a: Location, b: Location): boolean {
+  return a.path === b.path && a.span.start === b.span.start;
 }
 
 /** A stage without phases has them by its name. */
@@ -103,20 +114,19 @@ export function rename(
   if (typeof may === 'string') return may;
   if (!isName(to)) return `\`${to}\` is not a name`;
   const site = siteAt(workspace, path, offset)!;
-  const text = site.node.name.text;
-  // An alias keeps its own name: only what is written as the thing is called changes.
-  const uses = usesOf(workspace, path, site).filter(
-    ({ path: file, span }) => workspace.document(file)!.text.slice(span.start, span.end) === text,
-  );
-  const locations = [{ path: site.path, span: site.span }, ...uses];
+  const naming = namingOf(site);
+  // An alias keeps its own name when the declaration is renamed, and the declaration when the alias is.
+  const uses = usesOf(workspace, path, site).filter(({ path: file, span }) => {
+    const found = siteAt(workspace, file, span.start);
+    return (
+      found !== undefined &&
+      sameLocation(namingOf(found), naming) &&
+      workspace.document(file)!.text.slice(span.start, span.end) === may.text
+    );
+  });
+  const locations = [naming, ...uses.filter((use) => !sameLocation(use, naming))];
   const files = new Set(locations.map((each) => each.path));
-  const clash = clashOf(workspace, site, to, files) ?? overridden(workspace, site, [path, ...files]);
-  if (clash !== undefined) return clash;
-  return locations.filter(
-    (each, index) =>
-      index ===
-      locations.findIndex((other) => other.path === each.path && other.span.start === each.span.start),
-  );
+  return clashOf(workspace, site, to, files) ?? overridden(workspace, site, [path, ...files]) ?? locations;
 }
 
 /** Why a stage cannot be renamed that plans derived from each other declare, each for itself. */
@@ -160,8 +170,8 @@ function clashOf(
   if (site.owner === undefined)
     for (const file of files)
       if (globalsOf(workspace, file).some(({ text }) => text === to))
-        return `there is a \`${to}\` already${file === site.path ? '' : ` in ${file}`}`;
-  const taken = (workspace.document(site.path)?.names ?? []).some(({ declares, text, space }) => {
+        return `there is a \`${to}\` already${file === namingOf(site).path ? '' : ` in ${file}`}`;
+  const taken = (workspace.document(namingOf(site).path)?.names ?? []).some(({ declares, text, space }) => {
     if (!declares || text !== to) return false;
     if (site.owner === undefined) return space.in === 'file';
     if (space.in === 'stages') return space.plan === site.owner;
@@ -171,21 +181,29 @@ function clashOf(
   return isReserved(site, to) ? `\`${to}\` has another meaning here` : undefined;
 }
 
+/** Words between and before operands. A line that ends in one goes on, and any name can end a line. */
+const OPERATOR_WORDS: ReadonlySet<string> = new Set(['and', 'or', 'not']);
+
+/** Words that properties take: a param of the same name would stand in for them. */
+const VALUE_WORDS: ReadonlySet<string> = new Set(
+  Object.values<Readonly<Record<string, PropertyDoc>>>(PROPERTIES).flatMap((table) =>
+    Object.values(table).flatMap(({ value }) => (value.kind === 'words' ? value.words : [])),
+  ),
+);
+
 /** Whether a word is read as something else where things of this kind are spoken of. */
 function isReserved({ node }: Site, to: string): boolean {
-  if (TRUTH_WORDS.has(to)) return true;
+  if (TRUTH_WORDS.has(to) || OPERATOR_WORDS.has(to)) return true;
   switch (node.kind) {
     case 'stage':
       return to === 'requests' || to === 'results';
-    // Rules watch them, and a keyword goes on with the condition.
+    // Rules watch them, and a keyword goes on with the condition; groups begin an item, as keywords do.
     case 'devices':
     case 'tier':
-      return to === 'requests' || keywordOf.has(to);
-    // Before `{` these begin another item of the topology.
     case 'group':
-      return Object.hasOwn(ITEMS['topology']!, to);
+      return to === 'requests' || keywordOf.has(to);
     case 'param':
-      return to === 'fill' || to === 'language';
+      return to === 'fill' || to === 'language' || VALUE_WORDS.has(to);
     default:
       return to === 'language';
   }

@@ -28,6 +28,8 @@ export interface Site {
   readonly node: Declared | StageDecl | Place;
   /** What it stands in: the plan of a stage, the topology of a place. */
   readonly owner?: PlanDecl | TopologyDecl;
+  /** Where the name that it was looked up by is given to it, when that is an import. */
+  readonly alias?: { readonly path: string; readonly span: Span };
 }
 
 /** Files that may import each other in a row; a longer way is a circle. */
@@ -41,16 +43,17 @@ export function findGlobal(workspace: Workspace, path: string, text: string, hop
     if (item.kind === 'import') {
       const through = importedAs(item, text);
       if (through === undefined || item.from.kind === 'error') continue;
-      const found = findGlobal(workspace, workspace.resolve(path, item.from.value), through, hops + 1);
-      if (found) return found;
+      const { name, alias } = through;
+      const found = findGlobal(workspace, workspace.resolve(path, item.from.value), name.text, hops + 1);
+      if (found) return alias === undefined ? found : { ...found, alias: { path, span: alias.span } };
     } else if ('name' in item && item.name.text === text) return { path, span: item.name.span, node: item };
   }
   return undefined;
 }
 
-/** What an import calls the name that this file calls `text`. */
-function importedAs({ names }: ImportDecl, text: string): string | undefined {
-  return names.find(({ name, alias }) => (alias ?? name).text === text)?.name.text;
+/** What an import imports under a name. */
+function importedAs({ names }: ImportDecl, text: string): ImportDecl['names'][number] | undefined {
+  return names.find(({ name, alias }) => (alias ?? name).text === text);
 }
 
 /** Names that mean something in a file, its own and those it imports, as they are called there. */

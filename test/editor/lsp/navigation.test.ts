@@ -3,6 +3,7 @@ import { resolve } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { checkFile } from '../../../compiler/check/check-file.js';
 import { definitionAt, referencesAt, rename, renameable } from '../../../editor/lsp/navigation.js';
+import { PROPERTIES, type PropertyDoc } from '../../../grammar/reference.js';
 import { keywordOf } from '../../../grammar/tokens.js';
 import { TRUTH_WORDS } from '../../../grammar/truth-words.js';
 import { memoryHost } from '../../compiler/check/memory-host.js';
@@ -147,6 +148,40 @@ describe('rename', () => {
     });
   });
 
+  it('of an alias changes it where it is given and wherever it is spoken of, and nothing else', () => {
+    const others = {
+      'base.plan': 'model shape { }\nplan q for shape on t { }',
+      'next.plan': 'import { s2 } from "./main.plan"\nplan r for s2 on t { }',
+      'last.plan': 'import { s2 as shape } from "./main.plan"\nplan s for shape on t { }',
+    };
+    const text = 'import { shape as s2 } from "./base.plan"\nplan p for s2 on t { }';
+    const expected = {
+      'main.plan': text.replaceAll('s2', 'zed'),
+      'base.plan': others['base.plan'],
+      'next.plan': others['next.plan'].replaceAll('s2', 'zed'),
+      'last.plan': others['last.plan'].replaceAll('s2', 'zed'),
+    };
+    for (const at of ['as s‸2', 'for s‸2'])
+      expect(renamed(text.replace(at.replace('‸', ''), at), 'zed', others)).toEqual(expected);
+    expect(renamed(text.replace('{ shape', '{ sh‸ape'), 'zed', others)).toEqual({
+      ...others,
+      'main.plan': text.replace('shape', 'zed'),
+      'base.plan': others['base.plan'].replaceAll('shape', 'zed'),
+    });
+    expect(renamed('import { l4 as mi‸ne } from "std/aws"', 'l')).toEqual({
+      'main.plan': 'import { l4 as l } from "std/aws"',
+    });
+  });
+
+  it('of a param to a word that a property takes is refused', () => {
+    const words = Object.values<Readonly<Record<string, PropertyDoc>>>(PROPERTIES).flatMap((table) =>
+      Object.values(table).flatMap(({ value }) => (value.kind === 'words' ? value.words : [])),
+    );
+    expect(words).toContain('llama');
+    for (const word of words)
+      expect(renamed('param wi‸dth: int = 2', word)).toBe(`\`${word}\` has another meaning here`);
+  });
+
   it('of a tier changes chains and rules', () => {
     const text = renamed(PLAN.replace('tier host', 'tier ho‸st'), 'ram') as Record<string, string>;
     expect(text['main.plan']).not.toMatch(/\bhost\b/);
@@ -166,32 +201,42 @@ describe('rename', () => {
     ['a param', 'param n', 'param ‸n'],
     ['a param of a rule', 'param part', 'param pa‸rt'],
     ['a param of an expectation', 'param most', 'param mo‸st'],
+    ['a param of a difference', 'param room', 'param ro‸om'],
   ])('of %s to a word of the language leaves the file sound, or is refused', (_, text, at) => {
     const sound = `param n: int = 4 in [2, 4]
 param part: fraction = 20%
 param most: bytes = 16 GB
-${WORLD}plan base for small on box {
+param room: bytes = 17 GB
+${WORLD.replace('memory: 16 GB', 'memory: room - 1 GB')}plan base for small on box {
   stage prefill on gpu { mesh (pp: 8) }
   stage finish: decode on gpu { mesh (tp: n, dp: fill) }
   kv { tiers: gpu -> host up to 4 GiB }
   flow requests -> prefill -> finish -> results { to finish when host.full or not gpu.empty, to prefill when host.used < part }
-  expect { peak(finish, gpu) <= most, bytes(prefill -> finish, per: token) <= 1 GB, transitions <= 4 for some }
+  expect { peak(finish, gpu) <= most, bytes(prefill -> finish, per: token) <= 1 GB, transitions <= 4 for some
+    never send in finish
+    transitions <= 5 for some
+  }
   residence: switch
 }
 plan derived from base { memory_use: 80% }
 `;
-    const found = (main: string): string[] => {
-      const { diagnostics } = checkFile(memoryHost({ [MAIN]: main }), MAIN);
-      return diagnostics.map(({ code, message }) => `${code} ${message}`);
+    const name = text.split(/[ [(]/).findLast((word) => /^[a-z]+$/.test(word))!;
+    /** What is wrong, and what plans and expectations say but for places and the name. */
+    const found = (main: string, to: string): string[] => {
+      const { diagnostics, plans } = checkFile(memoryHost({ [MAIN]: main }), MAIN);
+      const said = JSON.stringify(plans, (key, value: unknown) => (key === 'span' ? undefined : value));
+      return [
+        ...diagnostics.map(({ code, message }) => `${code} ${message}`),
+        said.replaceAll(new RegExp(`\\b(?:${to}|${name})\\b`, 'g'), '@'),
+      ];
     };
-    expect(found(sound)).toEqual([]);
+    expect(found(sound, name)).toHaveLength(1);
     const words = [...keywordOf.keys(), ...TRUTH_WORDS.keys(), 'requests', 'results', 'fill', 'full'];
     const broken = words.flatMap((word) => {
       const texts = renamed(sound.replace(text, at), word);
       if (typeof texts === 'string') return [];
-      return found(texts['main.plan']!).length === found(sound).length
-        ? []
-        : [`${word}: ${found(texts['main.plan']!).join('; ')}`];
+      const [now, before] = [found(texts['main.plan']!, word), found(sound, word)];
+      return now.join() === before.join() ? [] : [`${word}: ${now.join('; ')}`];
     });
     expect(broken).toEqual([]);
   });
