@@ -308,8 +308,13 @@ function buildKv(build: Build, decl: CstNode): KvDecl {
 function buildFlow(build: Build, decl: CstNode): FlowDecl {
   checkSurplus(build, decl);
   const signs = [token(decl, 'keyword')!, ...tokens(decl, 'Arrow')];
-  const path = namesBetween(build, decl, signs, 'a stage, `requests` or `results`', 'with holes');
-  checkHead(build, decl, ['->']);
+  const names = namesBetween(build, decl, signs, 'a stage, `requests` or `results`', 'with holes');
+  const last = names.at(-1);
+  checkHead(build, decl, last?.text === 'results' ? [] : ['->']);
+  // Words behind the path are the rest of it: where it ends is not known.
+  const rest: Name[] =
+    node(decl, 'junk') === undefined || !last ? [] : [{ text: '', span: after(last.span) }];
+  const path = [...names, ...rest];
   const block = node(decl, 'block');
   const span = spanOfNode(decl);
   if (block === undefined || !hasBlock(build, block, span)) return { kind: 'flow', path, rules: [], span };

@@ -54,6 +54,7 @@ const MENDS: Readonly<Partial<Record<SyntaxCode, Mend>>> = {
     if (problem.data['surplus'] === true)
       return { ...remove(problem, text), newText: between(problem, text) };
     const [sign] = problem.expected ?? [];
+    if (sign === '->' && /^\w/.test(found)) return put(problem.span.start, '-> ');
     const isMeant = (found === '->' && sign === '<->') || (found === ':' && sign === '..');
     return sign !== undefined && isMeant ? replace(problem, sign) : undefined;
   },

@@ -1,11 +1,12 @@
 /** The flow: the order of stages, and the rules that switch between those that share devices. */
+import { suggest } from '../../../grammar/did-you-mean.js';
 import type { FlowDecl, Name } from '../../../grammar/syntax.js';
 import { report } from '../../diagnostics/catalogue.js';
-import type { Origin } from '../../diagnostics/diagnostic.js';
+import type { Fix, Origin } from '../../diagnostics/diagnostic.js';
 import { countInCommon } from '../../in-common.js';
 import type { Condition, DefaultTaken, Flow, FlowRule, KvSpec, Stage } from '../../plan/plan.js';
 import { insertion, removal } from '../fixes.js';
-import { at, choices, type Context } from '../scope.js';
+import { at, choices, meant, type Context } from '../scope.js';
 import { readCondition } from './conditions.js';
 import type { Placed } from './merge-plan.js';
 
@@ -54,50 +55,99 @@ export function readFlow(written: Placed<FlowDecl> | undefined, use: FlowUse): C
   return { flow: { stages: order, rules: [...rules, ...added], origin }, defaults };
 }
 
-function readOrder(decl: FlowDecl, cx: Context, use: FlowUse): readonly string[] | undefined {
-  let failed = false;
-  const names = [...decl.path];
-  const expectEnd = (name: Name | undefined, end: 'requests' | 'results'): boolean => {
-    if (name?.text === end) return true;
-    failed = true;
-    if (name !== undefined && name.text !== '') {
-      const [place, text] =
-        end === 'requests' ? [name.span.start, 'requests -> '] : [name.span.end, ' -> results'];
-      const fixes = [insertion(cx, place, text, `Add \`${end}\``)];
-      cx.report(report('flow-ends', { end, found: name.text }, { primary: at(cx, name), fixes }));
-    }
-    return false;
-  };
-  if (expectEnd(decl.path[0], 'requests')) names.shift();
-  if (expectEnd(decl.path.at(-1), 'results')) names.pop();
+/** The path of a flow as written, and the stages that it does not name. */
+interface Written {
+  readonly path: readonly Name[];
+  readonly unnamed: readonly Stage[];
+  readonly cx: Context;
+  readonly use: FlowUse;
+}
+
+function readOrder({ path }: FlowDecl, cx: Context, use: FlowUse): readonly string[] | undefined {
+  const unnamed = use.stages.filter((s) => !path.some(({ text }) => text === s.name));
+  const written: Written = { path, unnamed, cx, use };
+  const begin = readEnd('requests', written);
+  const end = readEnd('results', written);
+  let failed = begin !== 'there' || end !== 'there' || path.some(({ text }) => text === '');
   const order: string[] = [];
-  for (const name of names) {
-    if (name.text === '') failed = true;
-    else if (!use.stages.some((s) => s.name === name.text)) {
-      failed = true;
-      reportUnknownStage(name, cx, use);
-    } else if (order.includes(name.text)) {
-      failed = true;
-      const before = decl.path[decl.path.indexOf(name) - 1]!;
-      const again = { start: before.span.end, end: name.span.end };
-      const fixes = [removal(cx, again, `this \`${name.text}\``)];
-      cx.report(report('stage-repeated', { stage: name.text }, { primary: at(cx, name), fixes }));
-    } else order.push(name.text);
+  for (const name of path.slice(begin === 'lacking' ? 0 : 1, end === 'lacking' ? path.length : -1)) {
+    if (name.text === '') continue;
+    const known = use.stages.some((s) => s.name === name.text);
+    if (known && !order.includes(name.text)) {
+      order.push(name.text);
+      continue;
+    }
+    failed = true;
+    if (known)
+      cx.report(
+        report(
+          'stage-repeated',
+          { stage: name.text },
+          { primary: at(cx, name), fixes: withoutName(name, written) },
+        ),
+      );
+    else reportUnknownStage(name, cx, use, written);
   }
   return failed ? undefined : order;
 }
 
-function reportUnknownStage(name: Name, cx: Context, use: FlowUse): void {
+type End = 'requests' | 'results';
+
+/**
+ * What stands at an end of a flow: that end, a word that was meant to be it, or something else; the last two are reported.
+ * A name that is missing there may have been the end, and the parser has said so.
+ */
+function readEnd(end: End, written: Written): 'there' | 'misspelt' | 'lacking' {
+  const { path, cx } = written;
+  const name = end === 'requests' ? path[0] : path.at(-1);
+  if (name?.text === end) return 'there';
+  if (name === undefined || name.text === '') return 'lacking';
+  const primary = at(cx, name);
+  const isIt = isMeant(end, name.text, written);
+  const fixes = isIt ? meant(primary, end).fixes : [addedEnd(end, name, written)];
+  cx.report(report('flow-ends', { end, found: name.text }, { primary, fixes }));
+  return isIt ? 'misspelt' : 'lacking';
+}
+
+/** Whether a word that is no stage stands for an end of the flow: it is near to that, or all stages are named beside it. */
+function isMeant(end: End, word: string, { path, unnamed, use }: Written): boolean {
+  if (use.stages.some((s) => s.name === word)) return false;
+  const isOtherEnd = word === 'requests' || word === 'results';
+  const near = isOtherEnd ? undefined : suggest(word, [end, ...unnamed.map((s) => s.name)]);
+  return near === end || (near === undefined && unnamed.length === 0 && path.length > 1);
+}
+
+/** Puts an end to a flow, with the stages that it does not name as far as they belong there. */
+function addedEnd(end: End, { span }: Name, { unnamed, cx, use }: Written): Fix {
+  const named = use.stages.filter((s) => !unnamed.includes(s)).map(turnOf);
+  const isFirst = end === 'requests';
+  const missing = defaultOrder(
+    unnamed.filter((s) => named.every((turn) => (isFirst ? turnOf(s) < turn : turnOf(s) >= turn))),
+  );
+  const added = (isFirst ? [end, ...missing] : [...missing, end]).join(' -> ');
+  return isFirst
+    ? insertion(cx, span.start, `${added} -> `, `Add \`${added}\``)
+    : insertion(cx, span.end, ` -> ${added}`, `Add \`${added}\``);
+}
+
+/** Takes a name out of a path with the arrow before it. */
+function withoutName(name: Name, { path, cx }: Written): readonly Fix[] {
+  const before = path[path.indexOf(name) - 1];
+  if (before === undefined) return [];
+  return [removal(cx, { start: before.span.end, end: name.span.end }, `this \`${name.text}\``)];
+}
+
+/** Reports what is no stage. In a path it was meant for one that has no place there yet, and is too many without any. */
+function reportUnknownStage(name: Name, cx: Context, use: FlowUse, written?: Written): void {
   if (name.text === '') return;
   const primary = at(cx, name);
-  const known = use.stages.map((s) => s.name);
-  cx.report(
-    report(
-      'unknown-stage',
-      { stage: name.text, plan: use.plan },
-      { primary, ...choices(primary, name.text, known, 'stages') },
-    ),
-  );
+  const open = written?.unnamed ?? use.stages;
+  const names = open.map((s) => s.name);
+  const advice =
+    written !== undefined && open.length === 0
+      ? { fixes: withoutName(name, written) }
+      : choices(primary, name.text, names, 'stages');
+  cx.report(report('unknown-stage', { stage: name.text, plan: use.plan }, { primary, ...advice }));
 }
 
 function readRules(decl: FlowDecl, cx: Context, use: FlowUse): readonly FlowRule[] | undefined {
@@ -117,9 +167,12 @@ function readRules(decl: FlowDecl, cx: Context, use: FlowUse): readonly FlowRule
 
 /** Prefill stages first, then those that do both, then decode; of equals as declared. */
 function defaultOrder(stages: readonly Stage[]): readonly string[] {
-  const rank = (stage: Stage): number =>
-    stage.phases.length === 2 ? 1 : stage.phases[0] === 'prefill' ? 0 : 2;
-  return [...stages].sort((a, b) => rank(a) - rank(b)).map((s) => s.name);
+  return [...stages].sort((a, b) => turnOf(a) - turnOf(b)).map((s) => s.name);
+}
+
+/** The place of a stage among others by its phases. */
+function turnOf({ phases }: Stage): number {
+  return phases.length === 2 ? 1 : phases[0] === 'prefill' ? 0 : 2;
 }
 
 /** Whether going from one stage to the other changes what some device holds. */

@@ -1,0 +1,85 @@
+/** Slips as they are made, what is said of each, and the one line that its fixes lead to. */
+import { describe, expect, it } from 'vitest';
+import { split } from './marked.js';
+import { checkText } from './memory-host.js';
+
+const PLAN = split(`kv { page: 16 tokens, tiers: gpu -> host up to 4 GiB }
+  flow requests -> prefill -> decode -> results {
+    to decode when host.full
+  }
+  expect { peak(decode, gpu) <= 9 GB }`).replace(
+  'topology t {',
+  'workload w { requests: 8, prompt: 2620 tokens, output: 1 tokens }\ntopology t {',
+);
+
+/** The text with the edits of every fix, by the fix's title. */
+function outcomes(text: string): readonly (readonly [string, string])[] {
+  return checkText(text).diagnostics.flatMap(({ fixes }) =>
+    fixes.map(({ title, edits }): readonly [string, string] => {
+      const sorted = [...edits].sort((a, b) => b.origin.span.start - a.origin.span.start);
+      const mended = sorted.reduce(
+        (before, { origin: { span }, newText }) =>
+          before.slice(0, span.start) + newText + before.slice(span.end),
+        text,
+      );
+      return [title, mended];
+    }),
+  );
+}
+
+interface Slip {
+  readonly was: string;
+  readonly is: string;
+  /** Codes of all that is said. */
+  readonly said: readonly string[];
+  /** What each fix makes of it: a text that is sound. */
+  readonly fixes: Readonly<Record<string, string>>;
+}
+
+const FLOW = 'requests -> prefill -> decode -> results';
+
+const SLIPS: readonly Slip[] = [
+  // ---------------------------------------------------------------- the path of a flow
+  { was: FLOW, is: FLOW.slice(0, -1), said: ['FC0703'], fixes: { 'Change to `results`': FLOW } },
+  { was: FLOW, is: `requsts${FLOW.slice(8)}`, said: ['FC0703'], fixes: { 'Change to `requests`': FLOW } },
+  {
+    was: FLOW,
+    is: FLOW.replace('results', 'done'),
+    said: ['FC0703'],
+    fixes: { 'Change to `results`': FLOW },
+  },
+  { was: FLOW, is: FLOW.replace(' ->', ''), said: ['FC0101'], fixes: { 'Insert `->`': FLOW } },
+  { was: FLOW, is: FLOW.replace('prefill ->', 'prefill'), said: ['FC0101'], fixes: { 'Insert `->`': FLOW } },
+  { was: FLOW, is: 'requests -> prefill -> decode', said: ['FC0703'], fixes: { 'Add `results`': FLOW } },
+  { was: FLOW, is: 'requests', said: ['FC0703'], fixes: { 'Add `prefill -> decode -> results`': FLOW } },
+  { was: FLOW, is: 'decode -> results', said: ['FC0703'], fixes: { 'Add `requests -> prefill`': FLOW } },
+  {
+    was: FLOW,
+    is: FLOW.replace('-> decode', '-> prefil'),
+    said: ['FC0702'],
+    fixes: { 'Change to `decode`': FLOW },
+  },
+  {
+    was: FLOW,
+    is: FLOW.replace('-> decode', '-> decode -> other'),
+    said: ['FC0702'],
+    fixes: { 'Remove this `other`': FLOW },
+  },
+];
+
+describe('the fixes', () => {
+  it('are tried on a plan that is sound', () => {
+    expect(checkText(PLAN).diagnostics).toEqual([]);
+  });
+
+  it.each(SLIPS)('of `$is` in place of `$was` are sound', ({ was, is, said, fixes }) => {
+    expect(PLAN).toContain(was);
+    const text = PLAN.replace(was, () => is);
+    expect(checkText(text).diagnostics.map(({ code }) => code)).toEqual(said);
+    expect(Object.fromEntries(outcomes(text))).toEqual(
+      Object.fromEntries(
+        Object.entries(fixes).map(([title, meant]) => [title, PLAN.replace(was, () => meant)]),
+      ),
+    );
+  });
+});
