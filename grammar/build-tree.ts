@@ -72,7 +72,8 @@ function takeIn(build: Build, members: readonly (Item | Strays)[], text: string)
       // A plan that no `}` ends is reported for that.
       if (!takenIn && text[last.span.end - 1] === '}') {
         const end = { start: last.span.end - 1, end: last.span.end };
-        build.report('FC0108', end, `this \`}\` closes \`${last.name.text}\` too early`, {
+        const closed = last.name.text === '' ? 'the plan' : `\`${last.name.text}\``;
+        build.report('FC0108', end, `this \`}\` closes ${closed} too early`, {
           helps: ['remove it, or open a block before it'],
         });
       }

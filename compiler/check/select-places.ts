@@ -137,8 +137,8 @@ function devicesOfRange(
       const own = arrays.filter((a) => a.startsWith(`${template}.`));
       const primary = at(cx, expr);
       const helps = own.map((a) => `name its devices: \`${a}\``);
-      // What is written stays, with its indexes.
-      const written = pathText(expr, cx.scope.file.text);
+      // What is written stays, with its indexes, but for a dot that nothing follows yet.
+      const written = pathText(expr, cx.scope.file.text).replace(/\s*\.$/, '');
       const fixes =
         own.length > 0
           ? own.map((a) => replacement(primary, `${written}${a.slice(template.length)}`))

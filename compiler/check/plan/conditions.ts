@@ -2,7 +2,6 @@
 import type { BinaryExpr, Expr, PathExpr } from '../../../grammar/syntax.js';
 import { report } from '../../diagnostics/catalogue.js';
 import type { Condition } from '../../plan/plan.js';
-import { describe, pathText } from '../evaluate.js';
 import { quantity } from '../readers.js';
 import { at, suggestions, type Context } from '../scope.js';
 
@@ -39,7 +38,7 @@ export function readCondition(expr: Expr, cx: Context, tiers: readonly string[])
 }
 
 function unknown(expr: Expr, cx: Context): undefined {
-  const found = expr.kind === 'path' ? pathText(expr, cx.scope.file.text) : describe(expr);
+  const found = cx.scope.file.text.slice(expr.span.start, expr.span.end).replaceAll(/\s+/g, ' ');
   cx.report(
     report(
       'unknown-condition',

@@ -109,8 +109,10 @@ export function readMesh(expr: MeshExpr, cx: Context, use: MeshUse): CheckedMesh
 
 const onDevices = (use: MeshUse): Origin & { readonly label: string } => ({
   ...use.on,
-  label: `${use.devices} device${use.devices === 1 ? '' : 's'}`,
+  label: devicesWord(use.devices),
 });
+
+const devicesWord = (count: number): string => `${count} device${count === 1 ? '' : 's'}`;
 
 function readAxis(
   axis: { readonly text: string; readonly span: Origin['span'] },
@@ -181,6 +183,7 @@ function fittingMeshes(
   const meshes = meshesOf(use.devices, use.sized).map((mesh) => `(${showMesh(mesh)})`);
   const fixes = (meshes.length > 0 ? meshes : ['(dp: fill)']).map((mesh) => replacement(written, mesh));
   if (meshes.length === 0) return { helps: ['`dp: fill` takes whatever the other axes leave'], fixes };
-  const helps = [`${meshes.join(', ')} fit ${use.devices} devices; \`dp\` may take a part of either`];
-  return { helps, fixes };
+  const fit = meshes.length === 1 ? 'fits' : 'fit';
+  const part = use.devices === 1 ? '' : `; \`dp\` may take a part of ${meshes.length === 1 ? 'it' : 'each'}`;
+  return { helps: [`${meshes.join(', ')} ${fit} ${devicesWord(use.devices)}${part}`], fixes };
 }

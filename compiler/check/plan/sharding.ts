@@ -179,6 +179,8 @@ export function readSplit(
   mesh: Mesh,
   meshOrigin: Origin,
 ): readonly number[] | undefined {
+  // Where a name is missing, the parser has said so.
+  if (node.dim.text === '' || node.axis.text === '') return undefined;
   if (node.dim.text !== 'layers') {
     const primary = at(cx, node.dim);
     const right = 'only `layers` can be split by a list';

@@ -19,3 +19,8 @@ export function error<P>(code: `FC${string}`, message: (params: P) => string): E
 export function warning<P>(code: `FC${string}`, message: (params: P) => string): Entry<P> {
   return { code, severity: 'warning', message };
 }
+
+/** What a message is of; its name may be missing, which is said elsewhere. */
+export function named(kind: string, name: string): string {
+  return name === '' ? `this ${kind}` : `${kind} \`${name}\``;
+}

@@ -1,14 +1,14 @@
 /** FC07: stages, flow and schedule. */
-import { error } from './entry.js';
+import { error, named } from './entry.js';
 
 export const FLOW = {
   'missing-phase': error<{ phase: string; plan: string }>(
     'FC0701',
-    ({ phase, plan }) => `no stage of plan \`${plan}\` does ${phase}`,
+    ({ phase, plan }) => `no stage of ${named('plan', plan)} does ${phase}`,
   ),
   'unknown-stage': error<{ stage: string; plan: string }>(
     'FC0702',
-    ({ stage, plan }) => `plan \`${plan}\` has no stage called \`${stage}\``,
+    ({ stage, plan }) => `${named('plan', plan)} has no stage called \`${stage}\``,
   ),
   'flow-ends': error<{ end: string; found: string }>(
     'FC0703',

@@ -1,8 +1,5 @@
 /** FC04: topology and placement. */
-import { error, warning } from './entry.js';
-
-/** A stage in a message; its name may be missing, which is said elsewhere. */
-const stageNamed = (stage: string): string => (stage === '' ? 'this stage' : `stage \`${stage}\``);
+import { error, named, warning } from './entry.js';
 
 export const TOPOLOGY = {
   'unknown-place': error<{ place: string; where: string }>(
@@ -16,21 +13,21 @@ export const TOPOLOGY = {
   ),
   'no-devices': error<{ topology: string }>(
     'FC0403',
-    ({ topology }) => `topology \`${topology}\` has no devices`,
+    ({ topology }) => `${named('topology', topology)} has no devices`,
   ),
   'no-route': error<{ movement: string; from: string; to: string }>(
     'FC0404',
-    ({ movement, from, to }) => `${movement} has no route from ${from} to ${to}`,
+    ({ movement, from, to }) => `there is no route from ${from} to ${to} for ${movement}`,
   ),
   'mesh-size': error<{ stage: string; mesh: string; ranks: number; devices: number }>(
     'FC0405',
     ({ stage, mesh, ranks, devices }) =>
-      `the mesh of \`${stage}\` (${mesh}) has ${ranks} rank${ranks === 1 ? '' : 's'} but the stage stands on ${devices} device${devices === 1 ? '' : 's'}`,
+      `the mesh of ${stage === '' ? 'this stage' : `\`${stage}\``} (${mesh}) has ${ranks} rank${ranks === 1 ? '' : 's'} but the stage stands on ${devices} device${devices === 1 ? '' : 's'}`,
   ),
   'fill-not-whole': error<{ axis: string; devices: number; rest: number }>(
     'FC0406',
     ({ axis, devices, rest }) =>
-      `\`${axis}: fill\` finds no whole size: ${devices} devices cannot be shared by ${rest}`,
+      `\`${axis}: fill\` finds no whole size: ${devices} device${devices === 1 ? '' : 's'} cannot be shared by ${rest}`,
   ),
   'axis-repeated': error<{ axis: string }>('FC0407', ({ axis }) => `the mesh names \`${axis}\` twice`),
   'two-fills': error<{ axes: readonly string[] }>(
@@ -44,11 +41,11 @@ export const TOPOLOGY = {
   ),
   'stage-without-devices': error<{ stage: string }>(
     'FC0410',
-    ({ stage }) => `${stageNamed(stage)} does not say which devices it is on`,
+    ({ stage }) => `${named('stage', stage)} does not say which devices it is on`,
   ),
   'stage-without-mesh': error<{ stage: string; devices: number }>(
     'FC0411',
-    ({ stage, devices }) => `${stageNamed(stage)} has no mesh over its ${devices} devices`,
+    ({ stage, devices }) => `${named('stage', stage)} has no mesh over its ${devices} devices`,
   ),
   'weights-do-not-fit': error<{ stage: string; needed: string; budget: string; device: string }>(
     'FC0412',
@@ -68,7 +65,7 @@ export const TOPOLOGY = {
     'FC0415',
     ({ place, is }) => `\`${place}\` is a ${is}; devices are needed here`,
   ),
-  'no-stages': error<{ plan: string }>('FC0416', ({ plan }) => `plan \`${plan}\` has no stage`),
+  'no-stages': error<{ plan: string }>('FC0416', ({ plan }) => `${named('plan', plan)} has no stage`),
   'no-model': error<{ plan: string; needed: string }>(
     'FC0417',
     ({ plan, needed }) => `plan \`${plan}\` does not say ${needed}`,

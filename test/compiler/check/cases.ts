@@ -70,6 +70,16 @@ export const CASES: readonly Case[] = [
     says: 'declare `link gpu <-> gpu',
   },
   {
+    slug: 'no-route',
+    source: fused('mesh («tp: 2», dp: 4)').replace(/link gpu.*/g, ''),
+    says: 'there is no route from `gpu[0]` to `gpu[1]` for the sum over `tp` of stage `serve`',
+  },
+  {
+    slug: 'mesh-size',
+    source: fused('mesh «(pp: 2)»').replace('gpu[8]: d', 'gpu: d'),
+    says: '(tp: 1) fits 1 device',
+  },
+  {
     slug: 'mesh-size',
     source: fused('mesh «(pp: 2, tp: 2)»'),
     says: '(pp: 8), (pp: 4, tp: 2), (pp: 2, tp: 4) fit 8',
@@ -234,6 +244,11 @@ export const CASES: readonly Case[] = [
     slug: 'unknown-condition',
     source: split('flow requests -> prefill -> decode -> results { to decode when host.«ful» }'),
     says: '`full`',
+  },
+  {
+    slug: 'unknown-condition',
+    source: split('flow requests -> prefill -> decode -> results { to decode when «host(1,  2)» }'),
+    says: '`host(1, 2)` is nothing',
   },
   {
     slug: 'unknown-phase',

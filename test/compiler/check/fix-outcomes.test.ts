@@ -3,14 +3,22 @@ import { describe, expect, it } from 'vitest';
 import { split } from './marked.js';
 import { checkText } from './memory-host.js';
 
-const PLAN = split(`kv { page: 16 tokens, tiers: gpu -> host up to 4 GiB }
+/** Two plans that are sound, with the places where slips are made. */
+const PLAN = `// comment
+import { l4 } from "std/devices"
+topology u {
+  node[2] { gpu[4]: l4 }
+  link node.gpu <-> node.gpu { bandwidth: 10 GB/s }
+}
+plan q for m on u {
+  stage serve: prefill + decode on node.gpu { mesh (dp: 8) }
+}
+workload w { requests: 8, prompt: 1_620 tokens, output: 1 tokens }
+${split(`kv { page: 16 tokens, tiers: gpu -> host up to 4 GiB }
   flow requests -> prefill -> decode -> results {
-    to decode when host.full
+    to decode when host.used >= 50%
   }
-  expect { peak(decode, gpu) <= 9 GB }`).replace(
-  'topology t {',
-  'workload w { requests: 8, prompt: 2620 tokens, output: 1 tokens }\ntopology t {',
-);
+  expect { peak(decode, gpu) <= 9 GB }`)}`;
 
 /** The text with the edits of every fix, by the fix's title. */
 function outcomes(text: string): readonly (readonly [string, string])[] {
@@ -64,6 +72,14 @@ const SLIPS: readonly Slip[] = [
     is: FLOW.replace('-> decode', '-> decode -> other'),
     said: ['FC0702'],
     fixes: { 'Remove this `other`': FLOW },
+  },
+
+  // ---------------------------------------------------------------- devices
+  {
+    was: 'on node.gpu',
+    is: 'on node.',
+    said: ['FC0415', 'FC0104'],
+    fixes: { 'Change to `node.gpu`': 'on node.gpu' },
   },
 ];
 

@@ -42,3 +42,45 @@ describe('a missing name', () => {
     expect(codesOf(text)).toEqual([code]);
   });
 });
+
+/** All that a text has said of it, in words. */
+const wordsOf = (text: string): readonly string[] =>
+  checkText(text).diagnostics.flatMap(({ message, helps, fixes }) => [
+    message,
+    ...helps,
+    ...fixes.map(({ title }) => title),
+  ]);
+
+describe('a name that is missing', () => {
+  it.each([
+    ['plan {', 'this plan has no stage'],
+    ['topology {', 'this topology has no devices'],
+    ['plan { }\nflow a', 'this `}` closes the plan too early'],
+    [
+      `${WORLD}plan for m on t { stage decode on gpu { mesh (dp: 8) } }`,
+      'no stage of this plan does prefill',
+    ],
+    [
+      `${WORLD}plan p for m on t { stage on gpu { mesh (tp: 3) } }`,
+      'the mesh of this stage (tp: 3) has 3 ranks but',
+    ],
+  ])('has words of its own in %j', (text, said) => {
+    expect(wordsOf(text).join('\n')).toContain(said);
+  });
+
+  it('is nowhere quoted, wherever a file ends and whatever word it lacks', () => {
+    const plan = `plan p for m on t {
+      stage prefill on gpu { mesh (pp: 8), split layers on pp [8], shard heads on tp }
+      flow requests -> prefill -> results { to prefill when host.used < 20% }
+      expect { peak(prefill, gpu) <= 2 GB, never send of kv in prefill }
+    }`;
+    for (const { index, 0: word } of plan.matchAll(/\w+|[^\s\w]+/g)) {
+      const end = index + word.length;
+      for (const text of [plan.slice(0, end), plan.slice(0, index) + plan.slice(end)])
+        expect(
+          wordsOf(WORLD + text).filter((words) => words.includes('``')),
+          text,
+        ).toEqual([]);
+    }
+  });
+});
