@@ -75,7 +75,8 @@ describe('the start of a command', () => {
     const workers = FILES.flatMap((file) => [
       ...textOf(file).matchAll(/new URL\("\.\/([^"]+)", import\.meta\.url\)/g),
     ]).map(([, name]) => name);
-    expect(workers.sort()).toEqual(['analyst-worker.js', 'encode-worker.js', 'trial-worker.js']);
+    const known = ['analyst-worker.js', 'encode-worker.js', 'follow-parent.js', 'trial-worker.js'];
+    expect(workers.sort()).toEqual(known);
     expect(FILES).toEqual(expect.arrayContaining(workers));
   });
 
