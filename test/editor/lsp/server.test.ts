@@ -334,6 +334,9 @@ model m { source: "./m" }\nplan p for small on box { stage serve: prefill + deco
       expect(codes(await client.diagnostics(uriOf('other.plan'), (each) => each.length > 0))).toEqual([
         'FC0201',
       ]);
+      await client.connection.sendNotification('textDocument/didClose', {
+        textDocument: { uri: uriOf('other.plan') },
+      });
       await set(SLOW.replace('nowhere', 'elsewhere'), '`elsewhere`');
     }, 40_000);
 
