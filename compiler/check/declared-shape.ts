@@ -1,7 +1,7 @@
 /** The shape of a model that a plan declares property by property; what it leaves out is as in its family. */
 import type { ModelDecl } from '../../grammar/syntax.js';
 import { report } from '../diagnostics/catalogue.js';
-import { familyNamed, MODEL_FAMILIES, type ModelFamily } from '../model/families.js';
+import { familyNamed, foreignTo, MODEL_FAMILIES, type ModelFamily } from '../model/families.js';
 import { MAX_CONTEXT, MAX_LAYERS, MAX_SIZE, type ModelShape } from '../model/shape.js';
 import { slidingAttention, slidingLayers } from '../model/sliding.js';
 import type { DefaultTaken } from '../plan/plan.js';
@@ -77,10 +77,7 @@ function sound(
   headDim: number,
 ): boolean {
   const [hidden, heads] = [values.get('hidden')!, values.get('heads')!];
-  const foreign = [
-    ...(family.sliding === 'never' ? (['window'] as const) : []),
-    ...(family.capped ? [] : (['attention_softcap', 'logit_softcap'] as const)),
-  ].find((property) => values.origin(property) !== undefined);
+  const foreign = foreignTo(family).find((property) => values.origin(property) !== undefined);
   const problem =
     heads % kvHeads !== 0
       ? {

@@ -219,6 +219,14 @@ export const MODEL_FAMILIES: readonly ModelFamily[] = [
 export const KNOWN_ARCHITECTURES: readonly string[] = MODEL_FAMILIES.map((family) => family.architecture);
 
 /** The family of that name, as `ModelShape.family` has it. */
+/** Properties of a shape that no model of the family has. */
+export function foreignTo({ sliding, capped }: ModelFamily) {
+  return [
+    ...(sliding === 'never' ? (['window'] as const) : []),
+    ...(capped ? [] : (['attention_softcap', 'logit_softcap'] as const)),
+  ];
+}
+
 export function familyNamed(name: string): ModelFamily | undefined {
   return MODEL_FAMILIES.find((family) => family.name === name);
 }

@@ -1,7 +1,7 @@
 /** Completions of values: units behind numbers, words, and params of a type that the place takes. */
 import { CompletionItemKind } from 'vscode-languageserver/node.js';
 import { PARAM_TYPES, type ParamType } from '../../compiler/check/param-types.js';
-import { UNITS, type Dimension } from '../../compiler/check/units.js';
+import { DIMENSION_WORDS, UNITS, type Dimension } from '../../compiler/check/units.js';
 import { WORDS } from '../../grammar/reference-words.js';
 import { BYTES, FLOPS, RATES, TIMES } from '../../grammar/reference.js';
 import { devices, lowerTiers, named, type Asked } from './completion-names.js';
@@ -140,11 +140,29 @@ export function completeRecord(asked: Asked, place: string, property: string): I
   return quantity(asked, last === ':' ? undefined : last, dimensionOf(value.units));
 }
 
+const TYPE_TEXTS = {
+  string: 'A text in quotes.',
+  bool: '`true` or `false`.',
+  name: 'A word that a property takes.',
+} as const;
+
+/** What a param of a type holds. */
+function typeText(type: ParamType): string {
+  if (type.kind !== 'number') return TYPE_TEXTS[type.kind];
+  if (type.dimension === 'number') return type.whole ? 'A whole number.' : 'A number without a unit.';
+  const words = DIMENSION_WORDS[type.dimension];
+  return `${words[0]!.toUpperCase()}${words.slice(1)}.`;
+}
+
 /** A param behind its name: its type, then a value of that, then the word before the values that it may take. */
 export function completeParam({ position: { before } }: Asked): Items {
   const last = before.at(-1);
   if (last === ':')
-    return [...PARAM_TYPES.keys()].map((label) => ({ label, kind: CompletionItemKind.TypeParameter }));
+    return [...PARAM_TYPES].map(([label, type]) => ({
+      label,
+      kind: CompletionItemKind.TypeParameter,
+      documentation: typeText(type),
+    }));
   const equals = before.indexOf('=');
   if (equals < 0) return [];
   const type = PARAM_TYPES.get(before[equals - 1]!);

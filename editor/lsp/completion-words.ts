@@ -1,5 +1,7 @@
 /** Completions of the language itself: items, properties, units and words of the reference. */
 import { CompletionItemKind, InsertTextFormat, type CompletionItem } from 'vscode-languageserver/node.js';
+import { SHAPE } from '../../compiler/check/declared-shape.js';
+import { familyNamed, foreignTo } from '../../compiler/model/families.js';
 import { ITEMS } from '../../grammar/reference-words.js';
 import type { GrammarPosition } from './position.js';
 import { defaultOf, PROPERTIES, type PropertyDoc } from '../../grammar/reference.js';
@@ -56,8 +58,30 @@ export function propertyTable(place: string): Readonly<Record<string, PropertyDo
   return place in PROPERTIES ? PROPERTIES[place as keyof typeof PROPERTIES] : {};
 }
 
-/** Them as completions. */
-export function propertiesOf(place: string): Items {
+/** Those that a block can have beside the others, as completions. */
+export function propertiesOf(place: string, beside: Beside): Items {
+  const items = notGiven(allPropertiesOf(place), beside);
+  return place === 'model' ? ofModel(items, beside) : items;
+}
+
+/** A model has its shape from files or from properties, and of these what its family has. */
+function ofModel(items: Items, beside: Beside): Items {
+  const given = new Map(beside.flatMap(([key, colon, value]) => (colon === ':' ? [[key!, value]] : [])));
+  const source = given.get('source');
+  if (source !== undefined && source !== 'random')
+    return items.filter(({ label }) => !Object.hasOwn(SHAPE, label) || label === 'context');
+  const family = familyNamed(given.get('family') ?? '');
+  const foreign: readonly string[] = family === undefined ? [] : foreignTo(family);
+  // The context of files may be narrowed, so it alone is no shape.
+  const hasShape = [...given.keys()].some((key) => Object.hasOwn(SHAPE, key) && key !== 'context');
+  return items
+    .filter(({ label }) => !foreign.includes(label))
+    .map((item) =>
+      item.label === 'source' && hasShape ? { ...item, insertText: 'source: random(${1:1})' } : item,
+    );
+}
+
+function allPropertiesOf(place: string): Items {
   return Object.entries(propertyTable(place)).map(([label, property]) => {
     const { doc, value } = property;
     const standard = defaultOf(property);

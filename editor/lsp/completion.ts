@@ -64,10 +64,17 @@ function complete(asked: Asked): Items {
   if (inner !== undefined && inner.bracket !== '{') return completeInBracket(asked, inner);
   const place = placeOf(block);
   if (place === 'record') return completeRecord(asked, placeOf(open.at(-2)), block!.head[0]!);
-  if (place === 'import') return importedNames(asked);
+  if (place === 'import') return completeImported(asked);
   if (before.length === 0)
-    return [...itemsOf(place, beside), ...notGiven(propertiesOf(place), beside), ...topologyItems(place)];
+    return [...itemsOf(place, beside), ...propertiesOf(place, beside), ...topologyItems(place)];
   return completeMember(asked, place);
+}
+
+/** A name that an import takes over, then what it is called here. */
+function completeImported(asked: Asked): Items {
+  const { before } = asked.position;
+  if (before.length === 0) return importedNames(asked);
+  return before.length === 1 ? keywords({ as: 'Another name for it in this file.' }) : [];
 }
 
 /** The kind of block that a bracket opens, by the words before it. */
@@ -174,9 +181,16 @@ function notWritten({ position }: Asked, items: Items): Items {
 function completeStageMember(first: string, last: string): Items {
   if (first === 'mesh') return keywords({ auto: 'The compiler chooses.' });
   if (last === 'on') return words(WORDS.axes);
+  if (first === 'override') {
+    if (last === 'override') return words({ layers: 'Layers of the model, from 0 on: `layers[0..1]`.' });
+    return last === '.' ? words(PARTS) : [];
+  }
   if (first === 'shard' || first === 'replicate') return last === 'by' ? [] : words(WORDS.dims);
   return first === 'split' ? words({ layers: 'Layers of the model.' }) : [];
 }
+
+/** Parts of a layer that can be sharded by themselves. */
+const PARTS = { attention: 'The attention of a layer.', mlp: 'The MLP of a layer.' };
 
 /** A condition of a rule, and the word before it. */
 function completeCondition(asked: Asked, before: readonly string[]): Items {
@@ -215,7 +229,9 @@ function completeExpectation(asked: Asked, first: string, last: string): Items {
     if (last === 'never') return words(WORDS.ops);
     if (last === 'of') return words(WORDS.operands);
     if (last === 'in') return stages(asked);
-    return keywords({ of: 'What the op carries.', in: 'The stage.' });
+    // They come in this order.
+    if (asked.position.before.includes('in')) return [];
+    return notWritten(asked, keywords({ of: 'What the op carries.', in: 'The stage.' }));
   }
   if (last === 'for') return named(asked, 'workload');
   const { before } = asked.position;
@@ -249,11 +265,26 @@ function completeInBracket(asked: Asked, { bracket, head }: OpenBracket): Items 
   if (bracket === '(') {
     if (head[0] === 'to') return completeCondition(asked, [...head, ...before]);
     const name = head.at(-1) ?? '';
-    return Object.hasOwn(WORDS.distributions, name)
-      ? quantity(asked, last, 'tokens')
+    return Object.hasOwn(ARGUMENTS, name)
+      ? completeLengths(asked, ARGUMENTS[name]!)
       : completeMeasure(asked, name);
   }
   return head[0] === 'param' ? completeDomain(asked, head) : quantity(asked, last, 'number');
+}
+
+const OF_MEAN = { mean: 'The length that they are about.', deviation: 'How far they are from it.' };
+/** Arguments of distributions of lengths. */
+const ARGUMENTS: Readonly<Record<string, Readonly<Record<string, string>>>> = {
+  uniform: { least: 'The shortest length.', most: 'The longest one.' },
+  normal: OF_MEAN,
+  lognormal: OF_MEAN,
+};
+
+/** An argument of a distribution: a length, and before it the name of the argument where somebody wants to give it. */
+function completeLengths(asked: Asked, names: Readonly<Record<string, string>>): Items {
+  const { before, beside } = asked.position;
+  const lengths = quantity(asked, before.at(-1), 'tokens');
+  return before.length > 0 ? lengths : [...lengths, ...notGiven(words(names, ': '), beside)];
 }
 
 /** What a figure of a measure can be for. */

@@ -1,11 +1,11 @@
 /** Hover: what a word means, what it is declared as, and what was derived from it. */
 import { UNITS } from '../../compiler/check/units.js';
 import { itemsAt } from '../../grammar/items.js';
-import { ITEMS, WORDS } from '../../grammar/reference-words.js';
 import { defaultOf } from '../../grammar/reference.js';
 import type { Expr, Span } from '../../grammar/syntax.js';
 import { Unit } from '../../grammar/tokens.js';
 import { spanOf } from '../../grammar/lex.js';
+import { completionsAt } from './completion.js';
 import { propertyTable } from './completion-words.js';
 import { describeSite } from './describe.js';
 import type { PlanNote } from './plan-notes.js';
@@ -53,7 +53,10 @@ export function hoverAt(
       : undefined;
   const span = spanOf(token);
   const said =
-    token.tokenType === Unit ? unitText(token.image) : wordText(document.tree.file, offset, token.image);
+    token.tokenType === Unit
+      ? unitText(token.image)
+      : (propertyText(document.tree.file, offset, token.image) ??
+        wordText(workspace, path, span, token.image));
   const text = [...(said === undefined ? [] : [said]), ...derived].join('\n\n');
   return text === '' ? undefined : { span, text };
 }
@@ -71,8 +74,8 @@ function unitText(image: string): string | undefined {
   );
 }
 
-/** A property, keyword or fixed word, by the block that it stands in. */
-function wordText(file: Parameters<typeof itemsAt>[0], offset: number, word: string): string | undefined {
+/** A property, or a key of its record, by the block that it stands in. */
+function propertyText(file: Parameters<typeof itemsAt>[0], offset: number, word: string): string | undefined {
   const around = itemsAt(file, offset);
   const inner = around.at(-1);
   const place = around.findLast((item) => item !== inner || inner.kind !== 'property')?.kind ?? 'file';
@@ -80,7 +83,7 @@ function wordText(file: Parameters<typeof itemsAt>[0], offset: number, word: str
   if (inner?.kind === 'property') {
     const name = inner.name.text;
     const property = propertyTable(block)[name];
-    const owner = `${/^[aeiou]/.test(block) ? 'an' : 'a'} ${block}`;
+    const owner = `${/^[aeiou]/.test(block) ? 'an' : 'a'} ${block === 'kv' ? 'kv block' : block}`;
     if (name === word && inner.name.span.end >= offset) {
       if (property === undefined) return undefined;
       const standard = defaultOf(property);
@@ -90,11 +93,13 @@ function wordText(file: Parameters<typeof itemsAt>[0], offset: number, word: str
     if (property !== undefined && isKey(inner.value, offset))
       return `**${word}** in **${name}** of ${owner}: ${property.doc}`;
   }
-  for (const items of Object.values(ITEMS))
-    if (Object.hasOwn(items, word)) return `**${word}**: ${items[word]!.doc}`;
-  for (const docs of Object.values<Readonly<Record<string, string>>>(WORDS))
-    if (Object.hasOwn(docs, word)) return `**${word}**: ${docs[word]!}`;
   return undefined;
+}
+
+/** Any other word of the language: many have several meanings, and completion knows which one fits a place. */
+function wordText(workspace: Workspace, path: string, { end }: Span, word: string): string | undefined {
+  const offered = completionsAt(workspace, path, end).find(({ label }) => label === word);
+  return typeof offered?.documentation === 'string' ? `**${word}**: ${offered.documentation}` : undefined;
 }
 
 /** Whether an offset lies in a key of a record. */

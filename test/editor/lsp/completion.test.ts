@@ -1,8 +1,11 @@
 /** Completion by grammar position: the cursor stands at `‸`. */
 import { describe, expect, it } from 'vitest';
 import type { TextEdit } from 'vscode-languageserver/node.js';
+import { checkFile } from '../../../compiler/check/check-file.js';
 import { completionsAt } from '../../../editor/lsp/completion.js';
 import { applyChanges } from '../../../editor/lsp/text.js';
+import { WORDS } from '../../../grammar/reference-words.js';
+import { memoryHost } from '../../compiler/check/memory-host.js';
 import { atCursor, MAIN, WORLD } from './support.js';
 
 /** Labels at the cursor, in their order. */
@@ -99,6 +102,26 @@ describe('what may stand once', () => {
     expect(labels(`${inPlan('kv { page: 16 tokens }')}plan q for small on box {\n  ‸`)).toContain('kv');
   });
 
+  it('is a clause of an op that must not occur, in its order', () => {
+    const never = (rest: string): string[] => labels(two(`expect { never all_reduce ${rest}‸ }`));
+    expect(never('')).toEqual(['of', 'in']);
+    expect(never('of activations ')).toEqual(['in']);
+    expect(never('in decode ')).toEqual([]);
+  });
+
+  it('is what a model has beside the rest', () => {
+    const beside = (rest: string): string[] => labels(`model m { ${rest}, ‸ }`);
+    const some = ['window', 'attention_softcap', 'logit_softcap'];
+    expect(beside('layers: 4')).toEqual(expect.arrayContaining(['source', 'family', ...some]));
+    for (const each of some) {
+      expect(beside('family: llama')).not.toContain(each);
+      expect(beside('family: gemma2')).toContain(each);
+    }
+    expect(beside('family: mistral').filter((each) => some.includes(each))).toEqual(['window']);
+    expect(beside('source: "./m"')).toEqual(['weights', 'context']);
+    expect(beside('source: random(1)')).toContain('layers');
+  });
+
   it('is no matter of what an override cannot hold', () => {
     expect(labels(inStage('override layers[0].mlp { ‸ }'))).toEqual(['shard', 'replicate']);
   });
@@ -122,6 +145,12 @@ describe('what is put in', () => {
       'plan p for m on t { stage s on gpu { mesh (tp: 1‸) } }',
       '16',
       'plan p for m on t { stage s on gpu { mesh (tp: 16) } }',
+    ],
+    ['model m { layers: 4, ‸ }', 'source', 'model m { layers: 4, source: random(${1:1}) }'],
+    [
+      'model m { context: 4 tokens, ‸ }',
+      'source',
+      'model m { context: 4 tokens, source: ${1:"hf:org/name"} }',
     ],
     ['device d { memo‸: 24 GB }', 'memory', 'device d { memory: 24 GB }'],
     ['device d { ‸: 24 GB }', 'memory', 'device d { memory: 24 GB }'],
@@ -349,5 +378,27 @@ describe('values', () => {
     expect(labels(some).filter((label) => /^\d+$/.test(label))).toEqual(['1', '2', '4']);
     const two = inPlan('stage decode on gpu[0], gpu[4..6] { mesh (pp: ‸) }');
     expect(labels(two).filter((label) => /^\d+$/.test(label))).toEqual(['1', '2', '4']);
+  });
+});
+
+describe('behind', () => {
+  it.each([
+    ['a name that is imported', 'import { l4 ‸ } from "std/aws"', ['as']],
+    ['what it is imported as', 'import { l4 as ‸ } from "std/aws"', []],
+    ['`override`', inStage('override ‸'), ['layers']],
+    ['the layers of an override', inStage('override layers[0..1].‸'), ['attention', 'mlp']],
+    ['the brackets of a distribution', 'workload w { prompt: lognormal(‸) }', ['mean', 'deviation']],
+    ['an argument', 'workload w { prompt: lognormal(mean: 9 tokens, ‸) }', ['deviation']],
+    ['the name of an argument', 'param t: tokens = 9\nworkload w { prompt: uniform(least: ‸) }', ['t']],
+  ])('%s comes what goes on there', (_, marked, wanted) => {
+    expect(labels(marked)).toEqual(wanted);
+  });
+
+  it('comes what the checker takes', () => {
+    for (const name of Object.keys(WORDS.distributions)) {
+      const [first, second] = labels(`workload w { prompt: ${name}(‸) }`);
+      const text = `workload w { requests: 1, output: 1 tokens, prompt: ${name}(${second!}: 9 tokens, ${first!}: 9 tokens) }`;
+      expect(checkFile(memoryHost({ [MAIN]: text }), MAIN).diagnostics).toEqual([]);
+    }
   });
 });

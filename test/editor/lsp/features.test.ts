@@ -1,6 +1,7 @@
 /** Hover, outline, folds, semantic tokens, signatures, hints: each from a text, without a server. */
 import type { Diagnostic as LspDiagnostic } from 'vscode-languageserver/node.js';
 import { describe, expect, it } from 'vitest';
+import { PARAM_TYPES } from '../../../compiler/check/param-types.js';
 import type { Analysis } from '../../../editor/lsp/analysis.js';
 import { codeActions, diagnosticsByFile } from '../../../editor/lsp/diagnostics.js';
 import { foldsOf } from '../../../editor/lsp/folding.js';
@@ -75,6 +76,45 @@ describe('hover', () => {
     ],
   ])('says of %s', (_, marked, text) => {
     expect(hover(marked)).toMatch(text);
+  });
+
+  const rule =
+    'plan p for m on t { flow requests -> a -> results { to a when requests.empty or host.empty } }';
+  const tiers = 'plan p for m on t { kv { tiers: gpu -> host up to 3 GiB } }';
+  const stage =
+    'plan p for m on t { stage s on gpu { mesh (tp: 2, dp: fill)\n override layers[0..1].mlp { } } }';
+  const measure = 'plan p for m on t { expect { collectives(a, per: layer) <= 2 } }';
+  it.each([
+    ['a cap', tiers, 't‸o 3', '**to**: Caps the tier: `up to 400 GiB`.'],
+    ['a tier chain', tiers, 'tie‸rs', /^\*\*tiers\*\* of a kv block: /],
+    ['a rule', rule, 't‸o a', '**to**: When the devices switch to another stage.'],
+    ['what waits', rule, 'requests.em‸pty', '**empty**: No request waits.'],
+    ['a tier', rule, 'host.em‸pty', '**empty**: The tier holds nothing.'],
+    ['a condition', rule, 'wh‸en', '**when**: The condition.'],
+    ['an end of a flow', rule, 'resu‸lts', '**results**: Where answers go.'],
+    ['a rest', stage, 'fi‸ll', '**fill**: What the other axes leave.'],
+    ['layers', stage, 'lay‸ers', /^\*\*layers\*\*: Layers of the model/],
+    ['a part of a layer', stage, 'ml‸p', '**mlp**: The MLP of a layer.'],
+    ['a figure', measure, 'p‸er:', '**per**: What the figure is for.'],
+    ['what a figure is for', measure, 'lay‸er', '**layer**: One layer.'],
+  ])('tells by the place which meaning a word has: %s', (_, text, at, said) => {
+    const { workspace, offset } = atCursor(text.replace(at.replace('‸', ''), at));
+    expect(hoverAt(workspace, MAIN, offset, [])?.text).toEqual(
+      typeof said === 'string' ? said : expect.stringMatching(said),
+    );
+  });
+
+  it('says of every type of a param what it holds', () => {
+    const said = [...PARAM_TYPES.keys()].map((type) => {
+      const { workspace, offset } = atCursor(`param x: ‸${type} = 1`);
+      return hoverAt(workspace, MAIN, offset, [])?.text;
+    });
+    expect(said).toEqual(
+      [...PARAM_TYPES.keys()].map(
+        (type) => expect.stringMatching(`^\\*\\*${type}\\*\\*: [A-Z\`].*\\.$`) as string,
+      ),
+    );
+    expect(said).toContain('**time**: Time (such as `15 us`).');
   });
 
   it('says nothing of white space', () => {
