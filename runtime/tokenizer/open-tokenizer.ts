@@ -1,7 +1,6 @@
 /** The tokenizer that belongs to a plan's model. */
 import type { ModelSpec } from '../../compiler/model/shape.js';
 import { RuntimeFailure } from '../failure.js';
-import { validateVocabulary } from '../weights/validate-model.js';
 import { resolveModelDirectory } from '../weights/model-dir.js';
 import { loadTokenizer, type TextTokenizer } from './tokenizer.js';
 
@@ -15,9 +14,7 @@ export function openTokenizer(model: ModelSpec, modelDirectory?: string): TextTo
     modelDirectory === undefined
       ? resolveModelDirectory(model.source!, model.sourceBase)
       : resolveModelDirectory(modelDirectory);
-  const tokenizer = loadTokenizer(found);
-  validateVocabulary(tokenizer, model.shape.vocab);
-  return tokenizer;
+  return loadTokenizer(found, model.shape.vocab);
 }
 
 /** Stands in where a model has weights but no text: the text of a token is its number in angle brackets. */

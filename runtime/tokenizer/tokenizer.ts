@@ -4,8 +4,10 @@ import { join } from 'node:path';
 import { Tokenizer } from '@huggingface/tokenizers';
 import { RuntimeFailure } from '../failure.js';
 import { isGguf, modelFolder } from '../weights/model-dir.js';
+import { validateVocabulary } from '../weights/validate-model.js';
 import { byteVocabulary, type ByteVocabulary } from './byte-vocabulary.js';
 import { chatRenderer, tokenText, type ChatRenderer } from './chat-template.js';
+import { largestTokenId } from './check-tokens.js';
 import { fewestTokens, type FewestTokens } from './fewest-tokens.js';
 import { ggufTokenizer } from './gguf-tokenizer.js';
 import { withNumericSplits } from './numeric-splits.js';
@@ -39,14 +41,17 @@ export interface TextTokenizer {
 
 /**
  * Loads the tokenizer of a model directory, or of a GGUF file: that of its directory where there is one, otherwise the one
- * within the file. Fails with FC0914 when it is missing or cannot be used.
+ * within the file. Fails with FC0914 when it is missing or cannot be used, and with FC0915 when it has ids that a model of
+ * `vocab` entries does not have.
  */
-export function loadTokenizer(model: string): TextTokenizer {
+export function loadTokenizer(model: string, vocab = Infinity): TextTokenizer {
   const dir = modelFolder(model);
   const isWithin = isGguf(model) && !existsSync(join(dir, 'tokenizer.json'));
   const { origin, json, config, template, endIds } = isWithin
     ? ggufTokenizer(model)
     : directoryTokenizer(dir);
+  const largestId = largestTokenId(origin, json);
+  validateVocabulary({ origin, largestId }, vocab);
   const split = withNumericSplits(json);
   let tokenizer: Tokenizer;
   try {
@@ -66,7 +71,7 @@ export function loadTokenizer(model: string): TextTokenizer {
     ids.length === 0 ? '' : tokenizer.decode([...ids], { clean_up_tokenization_spaces: false });
   return {
     origin,
-    largestId: largest(tokenizer.get_vocab(true).values()),
+    largestId,
     encode: (text, withSpecial) => tokenizer.encode(text, { add_special_tokens: withSpecial }).ids,
     fewestIds: fewestTokens(split, config),
     decode: (ids) => decodeText(ids.filter(isText)),
@@ -87,10 +92,4 @@ function stopIdsOf(
   const eos = tokenText(config['eos_token']);
   const fromTokenizer = eos === undefined ? undefined : tokenizer.token_to_id(eos);
   return [...new Set(fromTokenizer === undefined ? endIds : [...endIds, fromTokenizer])];
-}
-
-function largest(ids: Iterable<number>): number {
-  let found = -1;
-  for (const id of ids) found = Math.max(found, id);
-  return found;
 }

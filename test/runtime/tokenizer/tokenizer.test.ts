@@ -219,6 +219,65 @@ describe('bad tokenizers', () => {
     expect(() => loadTokenizer(unknown)).toThrow(expect.objectContaining({ code: 'FC0914' }));
   });
 
+  type Tokens = { model: Record<string, unknown>; added_tokens: unknown[] };
+  const { tokenizer: good, config: plainConfig } = byteTokenizer(300, 128);
+  const merge =
+    (...merges: readonly unknown[]) =>
+    (json: Tokens) => {
+      json.model['merges'] = merges;
+    };
+  const add = (token: unknown) => (json: Tokens) => {
+    json.added_tokens.push(token);
+  };
+  const word = (name: string, id: unknown) => (json: Tokens) => {
+    json.model['vocab'] = { ...(json.model['vocab'] as object), [name]: id };
+  };
+  const damages: readonly (readonly [(json: Tokens) => void, string])[] = [
+    [(json) => delete json.model['merges'], 'its `model` is BPE and has no list of `merges`'],
+    [(json) => delete json.model['vocab'], 'its `model` has no `vocab`'],
+    [merge('a b', 3), 'entry 1 of `merges`, 3, is not two tokens with a space between'],
+    [merge('a b', ['a', 'c']), 'entry 1 of `merges`, ["a","c"], is not two tokens with a space between'],
+    [merge(['a', 'b'], 'a c'), 'entry 1 of `merges`, "a c", is not a pair of tokens as the first one is'],
+    [merge('ab'), 'entry 0 of `merges`, "ab", is not two tokens with a space between'],
+    [add(null), 'entry 2 of `added_tokens` is no token'],
+    [
+      add({ id: 299.5, content: 'x' }),
+      'entry 2 of `added_tokens` has the id 299.5, which is no whole number from 0',
+    ],
+    [add({ id: 1, content: '<x>' }), 'tokens "<|eos|>" and "<x>" both have the id 1'],
+    [word('new', 7), 'both have the id 7'],
+    [word('new', -1), 'token "new" has the id -1, which is no whole number from 0'],
+    [word('new', '9'), 'token "new" has the id "9", which is no whole number from 0'],
+    [
+      (json) => (json.model = { type: 'Unigram', vocab: [['a', -1], null] }),
+      'entry 1 of `vocab` is no token',
+    ],
+  ];
+  it.each(damages.map(([damage, message], i) => ({ damage, message, i })))(
+    'says $message',
+    ({ damage, message, i }) => {
+      const json = JSON.parse(JSON.stringify(good)) as Tokens;
+      damage(json);
+      const dir = directory(`bad-${i}`, json, plainConfig);
+      const failure = expect.objectContaining({
+        code: 'FC0914',
+        message: expect.stringContaining(`cannot use ${join(dir, 'tokenizer.json')}: `) as unknown,
+        details: expect.objectContaining({ help: 'fetch or convert the tokenizer again' }) as unknown,
+      }) as unknown;
+      expect(() => loadTokenizer(dir)).toThrow(failure);
+      expect(() => loadTokenizer(dir)).toThrow(message);
+    },
+  );
+
+  it('are refused for an id beyond the vocabulary before tables of that size are made', () => {
+    const json = JSON.parse(JSON.stringify(good)) as Tokens;
+    add({ id: 2 ** 31, content: '<x>', special: true })(json);
+    const dir = directory('beyond', json, plainConfig);
+    const before = performance.now();
+    expect(() => loadTokenizer(dir, 300)).toThrow(expect.objectContaining({ code: 'FC0915' }));
+    expect(performance.now() - before).toBeLessThan(5000);
+  });
+
   it('drops characters that a vocabulary without an unknown token cannot express', () => {
     const { tokenizer, config } = byteTokenizer(90, 128);
     const loaded = loadTokenizer(directory('small', tokenizer, config));
