@@ -19,6 +19,9 @@ export interface ChatOptions {
 /** Prompt text of a conversation. Fails with FC0917. */
 export type ChatRenderer = (messages: readonly ChatMessage[], options: ChatOptions) => string;
 
+/** Numbers of all `range`s of one rendering: more than any conversation asks for, and gone through in seconds. */
+const MAX_RANGES = 100_000;
+
 const SPECIAL_TOKENS = ['bos_token', 'eos_token', 'unk_token', 'pad_token'];
 
 /**
@@ -34,6 +37,7 @@ export function chatRenderer(
   let template: Template;
   try {
     template = new Template(text);
+    template.parsed.body.unshift(...new Template('{% set range = bounded_range %}').parsed.body);
   } catch (cause) {
     throw new RuntimeFailure(
       'FC0914',
@@ -48,7 +52,7 @@ export function chatRenderer(
   return (messages, { addGenerationPrompt, kwargs }) => {
     try {
       const defaults = { ...special, tools: null, add_generation_prompt: addGenerationPrompt };
-      return template.render({ ...defaults, ...kwargs, messages });
+      return template.render({ ...defaults, ...kwargs, messages, bounded_range: boundedRange() });
     } catch (cause) {
       throw new RuntimeFailure(
         'FC0917',
@@ -58,6 +62,19 @@ export function chatRenderer(
         },
       );
     }
+  };
+}
+
+/** Jinja's `range` for one rendering. The library's is of any length, and a loop over it takes the process down. */
+function boundedRange(): (first: number, last?: number, step?: number) => readonly number[] {
+  let left = MAX_RANGES;
+  return (first, last, step = 1) => {
+    const [from, to] = last === undefined ? [0, first] : [first, last];
+    if (step === 0) throw new Error('range() step must not be zero');
+    const length = Math.max(0, Math.ceil((to - from) / step)) || 0;
+    left -= length;
+    if (left < 0) throw new Error(`its ranges are of more than ${MAX_RANGES} numbers`);
+    return Array.from({ length }, (_, i) => from + i * step);
   };
 }
 

@@ -198,6 +198,32 @@ describe('chat templates', () => {
     );
   });
 
+  const rendered = (name: string, text: string): (() => string) => {
+    const loaded = loadTokenizer(directory(name, tokenizer, { ...config, chat_template: text }));
+    return () => loaded.renderChat!(messages, plain);
+  };
+
+  it('counts with range as Jinja does', () => {
+    const list = ['3', '1, 4', '4, 1, -1', '2, 2', '0, 5, 2', '5, 0'].map(
+      (of) => `{{ range(${of}) | list }}`,
+    );
+    expect(rendered('ranges', list.join(';'))()).toBe('[0, 1, 2];[1, 2, 3];[4, 3, 2];[];[0, 2, 4];[]');
+    expect(rendered('no step', '{{ range(1, 2, 0) }}')).toThrow(/step must not be zero/);
+  });
+
+  it.each([
+    ['one', '{% for i in range(100000000) %}x{% endfor %}'],
+    ['nested', '{% for i in range(5000) %}{% for j in range(50000) %}{% endfor %}{% endfor %}'],
+  ])('refuses endless loops: %s', (name, text) => {
+    const message = 'the chat template refuses the messages: its ranges are of more than 100000 numbers';
+    expect(rendered(`endless ${name}`, text)).toThrow(expect.objectContaining({ code: 'FC0917', message }));
+  });
+
+  it('counts the ranges of every rendering anew', () => {
+    const render = rendered('long', '{{ range(60000) | length }}');
+    expect([render(), render()]).toEqual(['60000', '60000']);
+  });
+
   it('turns raise_exception into a request failure', () => {
     const raising = { ...config, chat_template: "{{ raise_exception('no system role') }}" };
     const loaded = loadTokenizer(directory('raising', tokenizer, raising));
