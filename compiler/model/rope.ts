@@ -59,6 +59,11 @@ export function readRope(
   if (!scaling) return rope;
   const found = readScaling(config, scaling, model, (rotaryDim ?? 2) / 2, refuse, problem);
   if (found === 'none') return rope;
+  // Its pairs are found by the logarithm of the base.
+  if (found?.type === 'yarn' && theta <= 1) {
+    problem(`\`rope_theta\` (${theta}) must be above 1 for rope scaling of type \`yarn\``);
+    return undefined;
+  }
   return found && { ...rope, scaling: found };
 }
 

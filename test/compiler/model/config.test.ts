@@ -224,6 +224,16 @@ describe('shape from config.json', () => {
     });
   });
 
+  it('refuses yarn with a base whose logarithm is none to divide by', () => {
+    const rope_scaling = { rope_type: 'yarn', factor: 4, original_max_position_embeddings: 128 };
+    for (const rope_theta of [1, 0.5]) {
+      expect(problemsOf({ ...clerkConfig, rope_theta, rope_scaling })).toMatchObject([
+        { problem: `\`rope_theta\` (${rope_theta}) must be above 1 for rope scaling of type \`yarn\`` },
+      ]);
+    }
+    expect(shapeOf({ rope_theta: 1 }).ropeTheta).toBe(1);
+  });
+
   it('takes dynamic scaling for what it is up to the longest sequence: nothing', () => {
     const dynamic = { type: 'dynamic', factor: 2 };
     expect(shapeOf({ rope_scaling: dynamic }).ropeScaling).toBeUndefined();
