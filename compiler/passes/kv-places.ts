@@ -59,6 +59,17 @@ export function kvPlaces(plan: Plan, { name }: Pick<KvTier, 'name'>): readonly K
 }
 
 /**
+ * The disk that pages with the host beside a device go to: the one beside it. Devices that only decode may have none, and pages
+ * that these put out, as they run out of room, go to the first that has KV of those which prefill.
+ */
+export function diskForPages(plan: Plan, name: string | undefined): (device: number) => string | undefined {
+  const beside = tierBeside(plan.topology, name);
+  return once((device) =>
+    name === undefined ? undefined : (beside(device) ?? kvPlaces(plan, { name })[0]?.tier.path),
+  );
+}
+
+/**
  * Bytes of KV that a tier has room for: those with which the first of its instances is full.
  *
  * @param leftIn bytes of an instance that are left for KV

@@ -8,6 +8,7 @@
  * that are asked for at the same moment go together. How they get into the queue is in `page-turns.ts`.
  */
 import type { KvPool, RuntimeGraph } from '../../compiler/ir/runtime-graph.js';
+import { diskForPages } from '../../compiler/passes/kv-places.js';
 import type { Plan } from '../../compiler/plan/plan.js';
 import { tierBeside } from '../../compiler/plan/routes.js';
 import type { Road } from '../../compiler/reshard/roads.js';
@@ -93,7 +94,8 @@ export interface PagesContext extends Omit<TurnsContext, 'readsBesideSteps' | 'a
 }
 
 /** Moves of the pools of a graph, with none under way. */
-export function clockPages(graph: RuntimeGraph, { topology }: Plan, context: PagesContext): ClockPages {
+export function clockPages(graph: RuntimeGraph, plan: Plan, context: PagesContext): ClockPages {
+  const { topology } = plan;
   const { clock, lanes } = context;
   const { roads } = lanes;
   const stageOf = new Map(graph.pools.map(({ id, stages }) => [id, stages[0]!]));
@@ -149,7 +151,7 @@ export function clockPages(graph: RuntimeGraph, { topology }: Plan, context: Pag
       });
     }
   };
-  const diskOf = tierBeside(topology, graph.diskTier?.name);
+  const diskOf = diskForPages(plan, graph.diskTier?.name);
   const traffic = hostTraffic(hostOf);
   const sharesOf = once((writer: SliceMovers) => hostShares(writer, hostOf));
   /** When all that a replica takes in is with the hosts beside its ranks. */

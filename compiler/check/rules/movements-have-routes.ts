@@ -1,12 +1,13 @@
 /**
  * Links are the only roads: everything that the plan will move has one. Movements are tensor-parallel sums, what a
- * pipeline stage sends to the next, KV down and up its tiers, and weights uploaded when a stage is switched.
+ * pipeline stage sends to the next, KV down and up its tiers, and weights uploaded when a stage is switched. That tiers are
+ * there where KV goes is another rule: see `tiers-beside-devices.ts`.
  */
 import { report } from '../../diagnostics/catalogue.js';
 import type { Diagnostic, Origin } from '../../diagnostics/diagnostic.js';
 import type { Plan, Stage } from '../../plan/plan.js';
 import { parsePath, printPath } from '../../plan/places.js';
-import { routesOf, tierFor } from '../../plan/routes.js';
+import { routesOf, tierFor, tiersFor } from '../../plan/routes.js';
 import { needsTransition } from '../plan/flow.js';
 import { kvCrossesByTier } from './kv-crosses-by-tier.js';
 import type { Rule } from './rule.js';
@@ -90,21 +91,15 @@ function meshMovements(plan: Plan, stage: Stage, tpOrigin: Origin, ppOrigin: Ori
   return found;
 }
 
-/** Devices of all stages, each once. */
-function devicesOf(plan: Plan): readonly Plan['topology']['devices'][number][] {
-  const ids = new Set(plan.stages.flatMap((s) => s.devices));
-  return [...ids].map((id) => plan.topology.devices[id]!);
-}
-
 function tierMovements(plan: Plan): readonly Movement[] {
   const found: Movement[] = [];
   const reached = new Set<string>();
-  for (const device of devicesOf(plan)) {
+  for (const id of new Set(plan.stages.flatMap(({ devices }) => devices))) {
+    const device = plan.topology.devices[id]!;
     let from = device.path;
     for (const tier of plan.kv.tiers) {
-      if (tier.medium === 'device') continue;
-      const instance = tierFor(plan.topology, device.group, tier.name);
-      const to = instance?.path ?? tier.name;
+      const to = tier.medium === 'device' ? undefined : tierFor(plan.topology, device.group, tier.name)?.path;
+      if (to === undefined) continue;
       const hop = `${from} ${to}`;
       if (!reached.has(hop))
         found.push({ what: `KV going to tier \`${tier.name}\``, from, to, origin: tier.origin });
@@ -123,11 +118,9 @@ function tierMovements(plan: Plan): readonly Movement[] {
 function handOver(plan: Plan): readonly Movement[] {
   const tier = plan.kv.tiers.find((t) => t.medium === 'host');
   if (!tier) return [];
-  const instances = (stage: Stage): readonly string[] => {
-    const groups = new Set(stage.devices.map((id) => plan.topology.devices[id]!.group));
-    return [
-      ...new Set([...groups].map((group) => tierFor(plan.topology, group, tier.name)?.path ?? tier.name)),
-    ];
+  const instances = ({ devices }: Stage): readonly string[] => {
+    const groups = devices.map((id) => plan.topology.devices[id]!.group);
+    return tiersFor(plan.topology, groups, tier.name).map(({ path }) => path);
   };
   const found: Movement[] = [];
   for (const a of plan.stages)
@@ -136,8 +129,8 @@ function handOver(plan: Plan): readonly Movement[] {
       const what = `KV going from stage \`${a.name}\` to stage \`${b.name}\``;
       const [starts, ends] = [instances(a), instances(b)];
       const pairs = [
-        ...ends.map((to) => [starts[0]!, to] as const),
-        ...starts.slice(1).map((from) => [from, ends[0]!] as const),
+        ...starts.slice(0, 1).flatMap((from) => ends.map((to) => [from, to] as const)),
+        ...ends.slice(0, 1).flatMap((to) => starts.slice(1).map((from) => [from, to] as const)),
       ];
       for (const [from, to] of pairs) if (from !== to) found.push({ what, from, to, origin: b.origin });
     }

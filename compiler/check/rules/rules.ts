@@ -6,6 +6,7 @@ import { kvFits } from './kv-fits.js';
 import { movementsHaveRoutes } from './movements-have-routes.js';
 import type { Rule } from './rule.js';
 import { stagesShareAllOrNothing } from './stages-share-all-or-nothing.js';
+import { tiersBesideDevices } from './tiers-beside-devices.js';
 import { weightsFit } from './weights-fit.js';
 
 export const RULES: readonly Rule[] = [
@@ -15,5 +16,6 @@ export const RULES: readonly Rule[] = [
   weightsFit,
   kvFits,
   kvCrossesByTier,
+  tiersBesideDevices,
   movementsHaveRoutes,
 ];

@@ -45,4 +45,9 @@ export const KV = {
     ({ tier, from, to, tokens, context }) =>
       `\`${tier}\` has room for ${tokens} tokens of KV between \`${from}\` and \`${to}\`, less than one sequence of ${context}`,
   ),
+  'tier-not-beside': error<{ tier: string; stage: string; place: string }>(
+    'FC0611',
+    ({ tier, stage, place }) =>
+      `KV of stage \`${stage}\` goes to tier \`${tier}\` beside its devices, and ${place} has none`,
+  ),
 };

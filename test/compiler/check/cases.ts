@@ -1,6 +1,6 @@
 /** For every row of the catalogue a source that provokes it, the place to change between « and ». */
 import type { Case } from './case.js';
-import { fused, split, WORLD } from './marked.js';
+import { acrossNodes, fused, split, WORLD } from './marked.js';
 import { PROPERTY_CASES } from './property-cases.js';
 
 const WORKLOAD = 'workload w { requests: 8, prompt: 100 tokens, output: 10 tokens }';
@@ -216,6 +216,16 @@ export const CASES: readonly Case[] = [
   },
   { slug: 'tier-repeated', source: fused('mesh (dp: 8)', 'kv { tiers: gpu -> host -> «host» }') },
   { slug: 'kv-needs-tier', source: split('kv { tiers: «gpu» }'), says: '`tiers: gpu -> host`' },
+  {
+    slug: 'tier-not-beside',
+    source: acrossNodes('small', 'big', 'gpu -> host -> «nvme»'),
+    says: 'declare `tier nvme { capacity: ..., path: ... }` in `small`',
+  },
+  {
+    slug: 'tier-not-beside',
+    source: acrossNodes('big', 'bare', 'gpu -> «host»'),
+    says: 'declare `tier host { capacity: ... }` in `bare`',
+  },
   { slug: 'cap-on-device', source: fused('mesh (dp: 8)', 'kv { tiers: gpu up to «1 GB» -> host }') },
   {
     slug: 'no-page-to-hand-over',

@@ -105,7 +105,7 @@ const AUTHORS_CHOICE: readonly string[] = [
   ...['FC0318', 'FC0320', 'FC0321', 'FC0322'], // arithmetic, two lengths of which one is wrong, and a file of them
   ...['FC0403', 'FC0404', 'FC0409', 'FC0412', 'FC0414', 'FC0419'], // devices, links and memory there are not
   ...['FC0509', 'FC0510', 'FC0511', 'FC0513'], // several lines of sharding disagree
-  ...['FC0601', 'FC0602', 'FC0607', 'FC0609', 'FC0610'], // memory and tiers there are not
+  ...['FC0601', 'FC0602', 'FC0607', 'FC0609', 'FC0610', 'FC0611'], // memory and tiers there are not
   'FC0701', // a phase without a stage
   ...['FC0803', 'FC0804', 'FC0805', 'FC0806'], // the contract, or what breaks it
 ];

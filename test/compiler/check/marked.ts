@@ -39,3 +39,32 @@ export const split = (rest: string): string =>
   stage decode on gpu { mesh (dp: 2, tp: 4) }
   ${rest}
 }`;
+
+/** A plan that prefills on one of three nodes and decodes on another. One has no disk, and one no tier at all. */
+export const acrossNodes = (prefill: string, decode: string, tiers: string): string =>
+  WORLD.replace(
+    /topology[^]*?\n}/,
+    `topology t {
+  big {
+    gpu[2]: d
+    tier host { capacity: 64 GiB }
+    tier nvme { capacity: 1 TB, path: "/kv" }
+    link gpu <-> gpu { bandwidth: 10 GB/s }
+    link gpu <-> host { bandwidth: 10 GB/s }
+    link host <-> nvme { bandwidth: 2 GB/s }
+  }
+  small {
+    gpu[2]: d
+    tier host { capacity: 64 GiB }
+    link gpu <-> gpu { bandwidth: 10 GB/s }
+    link gpu <-> host { bandwidth: 10 GB/s }
+  }
+  bare { gpu[2]: d, link gpu <-> gpu { bandwidth: 10 GB/s } }
+  link big <-> small { bandwidth: 5 GB/s }
+}`,
+  ) +
+  `plan p for m on t {
+  stage prefill on ${prefill}.gpu { mesh (pp: 2) }
+  stage decode on ${decode}.gpu { mesh (tp: 2) }
+  kv { tiers: ${tiers} }
+}`;

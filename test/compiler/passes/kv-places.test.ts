@@ -3,9 +3,11 @@ import { describe, expect, it } from 'vitest';
 import { compilePlan } from '../../../compiler/compile.js';
 import { groupBy } from '../../../compiler/group-by.js';
 import { hostShares, pageOwners } from '../../../compiler/ir/page-slices.js';
-import { kvPlaces } from '../../../compiler/passes/kv-places.js';
+import { diskForPages, kvPlaces } from '../../../compiler/passes/kv-places.js';
 import type { Plan } from '../../../compiler/plan/plan.js';
 import { tierBeside } from '../../../compiler/plan/routes.js';
+import { acrossNodes } from '../check/marked.js';
+import { checkText } from '../check/memory-host.js';
 import { planOnNodes } from '../../runtime/clock/nodes.js';
 
 const GIB = 2 ** 30;
@@ -75,6 +77,17 @@ describe('places of KV', () => {
         expect(lie / all).toBeCloseTo(parts[place]!, 12);
       });
     }
+  });
+
+  it('leave the disk to nodes that prefill: one that only decodes does without', () => {
+    const { plans, diagnostics } = checkText(acrossNodes('big', 'small', 'gpu -> host -> nvme'));
+    expect(diagnostics.filter(({ severity }) => severity === 'error')).toEqual([]);
+    const plan = plans[0]!;
+    expect(kvPlaces(plan, { name: 'nvme' }).map(({ tier }) => tier.path)).toEqual(['big.nvme']);
+    const diskOf = diskForPages(plan, 'nvme');
+    const devices = plan.stages.flatMap((stage) => stage.devices);
+    expect(devices.map(diskOf)).toEqual(devices.map(() => 'big.nvme'));
+    expect(compilePlan(plan).runtime.diskTier!.pages).toBeGreaterThan(0);
   });
 
   it('decide by the smaller of two that have equal parts', () => {

@@ -197,4 +197,27 @@ describe('plans over several nodes', () => {
     expect(spilled.reduce((sum, [, bytes]) => sum + bytes, 0)).toBeCloseTo(three.bytes.kvSpilled, 0);
     expect(three.makespan).toBeLessThan(one.makespan * 1.15);
   });
+
+  it('spill to the disk of a node that prefills what one without a disk has put out', () => {
+    const stages = `
+  stage prefill on node[0].gpu { mesh (pp: 2) }
+  stage decode on node[1].gpu[0] { mesh (tp: 1) }`;
+    const tiers = 'gpu -> host up to 60 MiB -> nvme';
+    const own = planOnNodes({ nodes: 2, stages, tiers, between: 100, disk: 100 });
+    const tight = { ...own.topology.devices[2]!.kind, memory: 160e6 };
+    const devices = own.topology.devices.map((device) =>
+      device.id === 2 ? { ...device, kind: tight } : device,
+    );
+    const tiersLeft = own.topology.tiers.filter(({ path }) => path !== 'node[1].nvme');
+    const plan = { ...own, topology: { ...own.topology, devices, tiers: tiersLeft } };
+    const simulation = simulate(compilePlan(plan).runtime, plan, requests(60, 320, 400));
+    const { kvSpilled, kvFetched } = simulation.bytes;
+    expect(kvSpilled).toBeGreaterThan(0);
+    const disks = carried(simulation, 'nvme');
+    expect(Object.keys(disks).sort()).toEqual(['node[0].nvme in', 'node[0].nvme out']);
+    expect(disks['node[0].nvme in']).toBeCloseTo(kvSpilled, 0);
+    expect(disks['node[0].nvme out']).toBeCloseTo(kvFetched, 0);
+    // Prefill is on the first node: what comes from the other goes to disk.
+    expect(carried(simulation, 'node <-> node')['node[1] out']).toBeGreaterThan(0);
+  });
 });
