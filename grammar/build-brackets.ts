@@ -15,7 +15,7 @@ import { spanOf } from './lex.js';
 import type { ProblemOptions } from './syntax-problems.js';
 
 /** Parts of an import that stand behind its braces. */
-const BEHIND = ['From', 'source'];
+const BEHIND = ['From', 'source', 'junk'];
 
 /** Reports what belongs nowhere in brackets, or a bracket that is opened and never closed, where it is opened. */
 export function closed(

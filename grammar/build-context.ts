@@ -7,6 +7,7 @@ import { syntaxProblem } from './syntax-problems.js';
 import type { ProblemOptions, SyntaxCode, SyntaxProblem } from './syntax-problems.js';
 
 export interface Build {
+  readonly text: string;
   readonly problems: readonly SyntaxProblem[];
   /** Adds a problem. Of several at one empty span, where something is missing, only the first is kept. */
   report(code: SyntaxCode, span: Span, message: string, options?: ProblemOptions): void;
@@ -36,6 +37,7 @@ export function buildContext(
       docs.set(line, written.slice(3).replace(/^ /, '').trimEnd());
   }
   return {
+    text,
     problems: all,
     report(code, span, message, options) {
       const isHole = span.start === span.end;

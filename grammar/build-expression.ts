@@ -86,10 +86,11 @@ export function buildValue(build: Build, value: CstNode): Expr {
   for (const link of links) {
     const target = buildExpression(build, node(link, 'target')!);
     const up = token(link, 'Up');
+    const to = token(link, 'To');
+    if (up !== undefined && to === undefined)
+      build.report('FC0114', after(spanOf(up)), 'expected `to` after `up`', { expected: ['to'] });
     const upTo =
-      up === undefined
-        ? undefined
-        : expressionOrHole(build, node(link, 'cap'), after(spanOf(token(link, 'To')!)));
+      up === undefined ? undefined : expressionOrHole(build, node(link, 'cap'), after(spanOf(to ?? up)));
     if (target.kind === 'path') built.push(upTo === undefined ? { target } : { target, upTo });
     else {
       broken = true;

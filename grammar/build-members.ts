@@ -12,6 +12,7 @@ import { valueAfterColon } from './build-expression.js';
 import { after, nameOf, node, nodes, onlyNode, separatedItems, spanOfNode, token, tokens } from './cst.js';
 import { suggest } from './did-you-mean.js';
 import { spanOf } from './lex.js';
+import { exampleOf, PROPERTIES, type PropertyDoc } from './reference.js';
 import type { Property, Span, UnknownItem } from './syntax.js';
 import { isName, keywordOf } from './tokens.js';
 
@@ -59,19 +60,29 @@ export function buildMembers<Member extends { readonly kind: string; readonly sp
   one: (item: CstNode) => Member,
 ): (Member | UnknownItem)[] {
   const separated = separatedItems(list);
-  const built: (Member | UnknownItem)[] = [];
+  const built: (Member | Property | UnknownItem)[] = [];
   let last: { readonly end: number; readonly kind: string; readonly faulty: boolean } | undefined;
   for (const item of nodes(list, 'item')) {
     const { start, end } = spanOfNode(item);
     const previous = last;
     const joined = previous !== undefined && !separated.has(item);
     const before = build.problems.length;
-    let member: Member | UnknownItem;
+    let member: Member | Property | UnknownItem;
     if (item.name === 'unknown') {
       const keyword = headOf(item);
       member = { kind: 'unknown', keyword: nameOf(keyword), span: { start, end } };
-      if (!joined || !lineMembers.has(previous.kind)) reportUnknown(build, item, place);
-      else if (!previous.faulty) reportUnexpected(build, keyword);
+      const earlier = built.at(-1);
+      const rest =
+        joined || earlier?.kind !== 'property'
+          ? undefined
+          : restOf(build, earlier as Property, keyword, place);
+      // What was read with something before it is told of there.
+      const isTold = build.problems.some(({ span }) => span.start < start && start < span.end);
+      if (rest !== undefined) built[built.length - 1] = rest as Property & Member;
+      else if (!isTold) {
+        if (!joined || !lineMembers.has(previous.kind)) member = reportUnknown(build, item, place) ?? member;
+        else if (!previous.faulty) reportUnexpected(build, keyword);
+      }
       const block = node(item, 'balanced');
       if (block !== undefined) closed(build, block, 'LCurly', 'RCurly', '}');
     } else {
@@ -86,7 +97,8 @@ export function buildMembers<Member extends { readonly kind: string; readonly sp
     last = { end, kind: member.kind === 'unknown' ? 'property' : member.kind, faulty };
     built.push(member);
   }
-  return built;
+  // Properties are made up only where the place has them.
+  return built as (Member | UnknownItem)[];
 }
 
 /** A block of properties; `undefined` (reported) gives none. */
@@ -173,8 +185,40 @@ function reportUnexpected(build: Build, found: IToken): void {
   build.report('FC0101', spanOf(found), `unexpected \`${found.image}\``, { data: { found: found.image } });
 }
 
-/** Says what is most likely wrong with an item that no rule takes. */
-function reportUnknown(build: Build, item: CstNode, place: Place): void {
+/**
+ * A property whose value goes on behind a comma that does not belong there, without that value: a number in groups of
+ * three digits, or a chain of tiers. It is reported, once for all commas of a number.
+ */
+function restOf(build: Build, property: Property, next: IToken, place: Place): Property | undefined {
+  const { value } = property;
+  const error: Property = { ...property, value: { kind: 'error', span: value.span } };
+  const digits = /\d{1,3}(?:,\d{3})+(?![\w.])/y;
+  digits.lastIndex = value.span.start;
+  const [found] = digits.exec(build.text) ?? [];
+  if (found !== undefined && next.startOffset < digits.lastIndex) {
+    const span = { start: value.span.start, end: digits.lastIndex };
+    const suggestion = found.replaceAll(',', '_');
+    if (value.kind !== 'error')
+      build.report('FC0101', span, 'digits of a number are not parted by commas', {
+        helps: [`write \`${suggestion}\``],
+        data: { found, suggestion },
+      });
+    return error;
+  }
+  const between = build.text.slice(value.span.end, next.startOffset);
+  const comma = value.span.end + between.indexOf(',');
+  if (place !== places.kv || property.name.text !== 'tiers' || value.kind === 'error') return undefined;
+  if (!isName(next) || !/^[ \t]*,[ \t]*$/.test(between)) return undefined;
+  build.report('FC0101', { start: comma, end: comma + 1 }, 'unexpected `,`', {
+    helps: ['tiers are joined with `->`'],
+    expected: ['->'],
+    data: { found: ',' },
+  });
+  return error;
+}
+
+/** Says what is most likely wrong with an item that no rule takes; the property that it was meant to be, if it is one. */
+function reportUnknown(build: Build, item: CstNode, place: Place): Property | undefined {
   const head = headOf(item);
   const { image } = head;
   const span = spanOf(head);
@@ -182,27 +226,26 @@ function reportUnknown(build: Build, item: CstNode, place: Place): void {
   if (!isName(head)) {
     if (image !== ')' && image !== ']') reportUnexpected(build, head);
     else build.report('FC0108', span, `\`${image}\` closes nothing`, { data });
-    return;
+    return undefined;
   }
   const tail = node(item, 'tail');
   const words = tail === undefined ? [] : tokens(tail, 'token');
+  if (place === places.plan && words[0]?.image === '->') {
+    const hole = { start: span.start, end: span.start };
+    build.report('FC0114', hole, `expected \`flow\` before \`${image}\``, { expected: ['flow'], data });
+    return undefined;
+  }
   const near = suggest(image, place.keywords);
   const isKeyword = place.keywords.includes(image);
   const bare = node(item, 'balanced') === undefined;
   const follower = words[0]?.image;
   if (place.hasProperties && bare && near === undefined && !keywordOf.has(image)) {
-    const helps = [`a property is written \`${image}: ...\``];
-    build.report('FC0105', after(span), `expected \`:\` after \`${image}\``, {
-      helps,
-      expected: [':'],
-      data,
-    });
-    return;
+    return reportBare(build, item, head, words, place);
   }
   if (!place.hasProperties && (follower === ':' || follower === '=') && near === undefined) {
     const where = place === places.file ? 'outside any block' : `in ${place.called}`;
     build.report('FC0101', span, `\`${image}\` looks like a property, and there are none ${where}`, { data });
-    return;
+    return undefined;
   }
   const message = isKeyword
     ? `this \`${image}\` is incomplete`
@@ -216,4 +259,52 @@ function reportUnknown(build: Build, item: CstNode, place: Place): void {
     expected: place.keywords,
     data: near === undefined ? data : { ...data, suggestion: near },
   });
+  return undefined;
+}
+
+/** Names of the blocks that properties are documented for, by their places. */
+const blockOf = new Map<Place, keyof typeof PROPERTIES>(
+  (['device', 'model', 'workload', 'tier', 'link', 'overhead', 'plan', 'stage', 'kv'] as const).map(
+    (block) => [places[block], block],
+  ),
+);
+
+/**
+ * Reports a word where a property is expected, with no colon behind it: one too many before a property, or a property with
+ * its colon missing.
+ */
+function reportBare(
+  build: Build,
+  item: CstNode,
+  head: IToken,
+  words: readonly IToken[],
+  place: Place,
+): Property | undefined {
+  const { image } = head;
+  const span = spanOf(head);
+  const data = { found: image };
+  const [first, second] = words;
+  const property = (name: IToken): Property => ({
+    kind: 'property',
+    name: nameOf(name),
+    value: { kind: 'error', span: after(spanOf(name)) },
+    span: spanOfNode(item),
+  });
+  if (first !== undefined && isName(first) && second?.image === ':') {
+    build.report('FC0101', span, `unexpected \`${image}\``, {
+      helps: [`take the \`${image}\` out`],
+      data: { ...data, surplus: true },
+    });
+    return property(first);
+  }
+  const block = blockOf.get(place);
+  const docs: Readonly<Record<string, PropertyDoc>> = block === undefined ? {} : PROPERTIES[block];
+  const doc = Object.hasOwn(docs, image) ? docs[image] : undefined;
+  const takesColon = doc !== undefined || (place === places.topology && first !== undefined && isName(first));
+  build.report('FC0105', after(span), `expected \`:\` after \`${image}\``, {
+    helps: [`a property is written \`${image}: ...\``],
+    ...(takesColon && { expected: [':'] }),
+    data: { ...data, ...(doc && first === undefined && { example: exampleOf(doc.value) }) },
+  });
+  return doc && property(head);
 }

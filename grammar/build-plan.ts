@@ -25,6 +25,7 @@ import { after, nameOf, node, nodes, onlyNode, signsWithout, spanOfNode, token, 
 import { spanOf } from './lex.js';
 import type {
   ErrorExpr,
+  Expr,
   ExpectDecl,
   Expectation,
   FlowDecl,
@@ -335,7 +336,8 @@ function buildRule(build: Build, rule: CstNode): FlowRule {
     build.report('FC0114', hole, 'expected `when` and a condition here', { expected: ['when'] });
   }
   if (condition !== undefined) {
-    return { kind: 'rule', to, when: buildExpression(build, condition), span };
+    const when = buildComparison(build, rule, condition, ['<=', '>=']);
+    return { kind: 'rule', to, when, span };
   }
   const faulty = build.problems.length > found;
   const when: ErrorExpr = faulty
@@ -375,8 +377,27 @@ function buildNever(build: Build, item: CstNode): Expectation {
   };
 }
 
+/** An expression, or the comparison that it was to be, whose sign is wrong or missing; `signs` are those that may be meant. */
+function buildComparison(build: Build, item: CstNode, condition: CstNode, signs: readonly string[]): Expr {
+  const left = buildExpression(build, condition);
+  const rest = node(item, 'miscompared');
+  if (rest === undefined) return left;
+  const [sign, order] = [token(rest, 'sign'), token(rest, 'order')];
+  const expected = order === undefined ? signs : [`${order.image}=`];
+  const helps = [`a comparison is written with ${expected.map((each) => `\`${each}\``).join(' or ')}`];
+  if (sign === undefined) {
+    const message = `expected ${expected.map((each) => `\`${each}\``).join(' or ')} here`;
+    build.report('FC0114', after(left.span), message, { helps, expected });
+  } else {
+    const span = { start: sign.startOffset, end: spanOf(order ?? sign).end };
+    const found = order === undefined ? '=' : `=${order.image}`;
+    build.report('FC0101', span, `unexpected \`${found}\``, { helps, expected, data: { found } });
+  }
+  return { kind: 'error', span: { start: left.span.start, end: spanOfNode(rest).end } };
+}
+
 function buildBound(build: Build, item: CstNode): Expectation {
-  const condition = buildExpression(build, node(item, 'condition')!);
+  const condition = buildComparison(build, item, node(item, 'condition')!, ['<=', '==']);
   const word = token(item, 'For');
   const span = spanOfNode(item);
   if (word === undefined) return { kind: 'bound', condition, span };

@@ -10,7 +10,7 @@ import { buildList, buildNumber, buildString, expressionOrHole, missingValue } f
 import { buildMembers, buildProperties, checkHead, places } from './build-members.js';
 import { buildPlan, buildPlanItem } from './build-plan.js';
 import { buildTopology, documented, headEnd } from './build-topology.js';
-import { after, nameOf, node, onlyNode, spanOfNode, token } from './cst.js';
+import { after, nameOf, node, onlyNode, spanOfNode, token, tokens } from './cst.js';
 import { spanOf } from './lex.js';
 import type {
   DeviceDecl,
@@ -139,13 +139,30 @@ function buildImport(build: Build, decl: CstNode): ImportDecl {
   if (word === undefined && build.problems.length === found) {
     build.report('FC0114', after(span), `expected ${example}`, { expected: ['from'] });
   }
+  const bare = node(decl, 'junk');
   const from =
     source !== undefined
       ? buildString(source)
-      : build.problems.length > found
-        ? ({ kind: 'error', span: after(span) } as const)
-        : missingValue(build, after(span), 'a file in quotes after `from`');
+      : bare !== undefined
+        ? unquoted(build, bare)
+        : build.problems.length > found
+          ? ({ kind: 'error', span: after(span) } as const)
+          : missingValue(build, after(span), 'a file in quotes after `from`');
   return { kind: 'import', names, from, span };
+}
+
+/** A file that stands without its quotes. */
+function unquoted(build: Build, bare: CstNode): ImportDecl['from'] {
+  const value = tokens(bare, 'token')
+    .map(({ image }) => image)
+    .join('');
+  const span = spanOfNode(bare);
+  const suggestion = `"${value}"`;
+  build.report('FC0103', span, 'expected a file in quotes after `from`', {
+    helps: [`write \`${suggestion}\``],
+    data: { expected: 'a file in quotes after `from`', suggestion },
+  });
+  return { kind: 'string', value, span };
 }
 
 function buildImportName(build: Build, item: CstNode): ImportDecl['names'][number] {

@@ -74,6 +74,12 @@ export function spanOf(token: IToken): Span {
 function readComment(token: IToken, problems: SyntaxProblem[]): Comment {
   const text = token.image;
   const span = spanOf(token);
+  if (token.tokenType === t.HashComment) {
+    const sign = { start: span.start, end: span.start + 1 };
+    const options = { helps: ['write `//`'], data: { suggestion: '//' } };
+    problems.push(syntaxProblem('FC0112', sign, 'comments begin with `//`', options));
+    return { kind: 'line', text, span };
+  }
   if (token.tokenType === t.LineComment) {
     const isDoc = text.startsWith('///') && !text.startsWith('////');
     return { kind: isDoc ? 'doc' : 'line', text, span };

@@ -197,6 +197,11 @@ export class GateParser extends CstParser {
     return t.isName(after) || [t.NewLine, t.RCurly, t.Colon].includes(after.tokenType);
   }
 
+  /** Whether `=` stands behind an expression, or a value with no sign between them. */
+  protected isMiscompared(): boolean {
+    return [t.Equals, t.NumberToken].includes(this.LA(1).tokenType);
+  }
+
   /** Two names in a row, as in a mistyped `never all_gather`. */
   protected isPhrase(): boolean {
     const [first, second] = [this.LA(1), this.LA(2)];

@@ -222,6 +222,19 @@ export class PlanItemParser extends TopologyParser {
     });
     this.OPTION2(() => this.CONSUME(k.when));
     this.OPTION3(() => this.SUBRULE(this.expression, { LABEL: 'condition' }));
+    this.OPTION8({ GATE: () => this.isMiscompared(), DEF: () => this.SUBRULE(this.miscompared) });
+  });
+
+  /** The rest of a comparison whose sign is wrong or missing. */
+  protected readonly miscompared = this.RULE('miscompared', () => {
+    this.OPTION1(() => this.CONSUME(t.Equals, { LABEL: 'sign' }));
+    this.OPTION2(() =>
+      this.OR([
+        { ALT: () => this.CONSUME(t.Less, { LABEL: 'order' }) },
+        { ALT: () => this.CONSUME(t.Greater, { LABEL: 'order' }) },
+      ]),
+    );
+    this.OPTION3(() => this.SUBRULE(this.expression));
   });
 
   protected readonly expectDecl = this.RULE('expectDecl', () => {
@@ -263,6 +276,7 @@ export class PlanItemParser extends TopologyParser {
 
   protected readonly boundItem = this.RULE('boundItem', () => {
     this.SUBRULE(this.expression, { LABEL: 'condition' });
+    this.OPTION8({ GATE: () => this.isMiscompared(), DEF: () => this.SUBRULE(this.miscompared) });
     this.OPTION1(() => {
       this.CONSUME(k.for);
       this.OPTION2(() => this.CONSUME(t.Name, { LABEL: 'workload' }));

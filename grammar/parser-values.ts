@@ -18,10 +18,10 @@ export class ValueParser extends GateParser {
   protected readonly link = this.RULE('link', () => {
     this.SUBRULE1(this.expression, { LABEL: 'target' });
     this.OPTION1({
-      GATE: () => this.LA(2).tokenType === k.to,
+      GATE: () => this.LA(2).tokenType === k.to || this.LA(2).tokenType === t.NumberToken,
       DEF: () => {
         this.CONSUME(k.up);
-        this.CONSUME(k.to);
+        this.OPTION3(() => this.CONSUME(k.to));
         this.OPTION2(() => this.SUBRULE2(this.expression, { LABEL: 'cap' }));
       },
     });

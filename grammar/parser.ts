@@ -78,6 +78,10 @@ export class PlanParser extends PlanItemParser {
     });
     this.OPTION4(() => this.CONSUME(k.from));
     this.OPTION5(() => this.CONSUME(t.StringToken, { LABEL: 'source' }));
+    this.OPTION6({
+      GATE: () => this.LA(0).tokenType === k.from && this.isJunk(),
+      DEF: () => this.SUBRULE(this.junk),
+    });
   });
 
   private readonly importName = this.RULE('importName', () => {

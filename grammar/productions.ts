@@ -46,6 +46,7 @@ const RECOVERY = new Set([
   'strayEntry',
   'surplus',
   'miskey',
+  'miscompared',
   'balanced',
 ]);
 

@@ -170,11 +170,28 @@ export const BlockComment = createToken({
   line_breaks: true,
 });
 
+/** Begins a line, or stands behind blanks: there it is a comment in other languages. */
+function matchHash(text: string, offset: number): CustomPatternMatcherReturn | null {
+  if (!/^\s?$/.test(text.charAt(offset - 1))) return null;
+  const [line] = /^#[^\r\n]*/.exec(text.slice(offset)) ?? [];
+  return line === undefined ? null : [line];
+}
+
+/** Lexed so that a habit from other languages gives one clear problem. */
+export const HashComment = createToken({
+  name: 'HashComment',
+  pattern: matchHash,
+  start_chars_hint: ['#'],
+  line_breaks: false,
+  group: 'comments',
+});
+
 /** What the lexer tries, in order; longer signs before their prefixes. */
 export const lexedTokens: TokenType[] = [
   Space,
   LineComment,
   BlockComment,
+  HashComment,
   Unit,
   Identifier,
   NumberToken,

@@ -73,6 +73,8 @@ export function readProperties<const T extends PropertyTable>(
 ): Values<T> {
   const values = new Map<string, unknown>();
   const origins = new Map<string, Origin>();
+  /** What is misspelt is not missing too. */
+  const misspelt = new Set<string>();
   let failed = false;
   for (const { cx: from, property } of properties) {
     const { name } = property;
@@ -80,6 +82,7 @@ export function readProperties<const T extends PropertyTable>(
     if (!spec) {
       const primary = at(from, name);
       const near = suggestions(primary, name.text, Object.keys(table), `properties of a ${block}`);
+      for (const { newText } of near.fixes.flatMap(({ edits }) => edits)) misspelt.add(newText);
       const fixes = near.fixes.length > 0 ? near.fixes : [removal(from, property.span, `\`${name.text}\``)];
       from.report(report('unknown-property', { property: name.text, block }, { primary, ...near, fixes }));
       continue;
@@ -93,6 +96,7 @@ export function readProperties<const T extends PropertyTable>(
   for (const [name, spec] of Object.entries(table)) {
     if (spec.required !== true || origins.has(name)) continue;
     failed = true;
+    if (misspelt.has(name)) continue;
     cx.report(
       report(
         'missing-property',

@@ -9,14 +9,16 @@ interface Edit {
   readonly newText: string;
 }
 
-type Mend = (problem: SyntaxProblem, text: string) => Edit | undefined;
+/** What mends a problem; several edits are a choice. */
+type Mend = (problem: SyntaxProblem, text: string) => Edit | readonly Edit[] | undefined;
 
 /** Fixes of a problem in the text of `file`; none where the author has to decide. */
 export function syntaxFixes(problem: SyntaxProblem, file: string, text: string): readonly Fix[] {
-  const edit = suggestion(problem) ?? MENDS[problem.code]?.(problem, text);
-  if (edit === undefined) return [];
-  const { title, start, end, newText } = edit;
-  return [{ title, edits: [{ origin: { file, span: { start, end } }, newText }] }];
+  const edits = [suggestion(problem) ?? MENDS[problem.code]?.(problem, text) ?? []].flat();
+  return edits.map(({ title, start, end, newText }) => ({
+    title,
+    edits: [{ origin: { file, span: { start, end } }, newText }],
+  }));
 }
 
 const put = (at: number, newText: string, what = newText.trim()): Edit => ({
@@ -55,10 +57,17 @@ const MENDS: Readonly<Partial<Record<SyntaxCode, Mend>>> = {
       return { ...remove(problem, text), newText: between(problem, text) };
     const [sign] = problem.expected ?? [];
     if (sign === '->' && /^\w/.test(found)) return put(problem.span.start, '-> ');
+    if (/^=[<>]?$/.test(found)) return (problem.expected ?? []).map((each) => replace(problem, each));
+    if (found === ',' && sign === '->') return { ...replace(problem, sign), newText: ' ->' };
     const isMeant = (found === '->' && sign === '<->') || (found === ':' && sign === '..');
     return sign !== undefined && isMeant ? replace(problem, sign) : undefined;
   },
-  FC0105: (problem) => (isHole(problem) ? put(problem.span.start, ':') : replace(problem, ':')),
+  FC0105: (problem) => {
+    if (!isHole(problem)) return replace(problem, ':');
+    const { example } = problem.data;
+    if (typeof example === 'string') return put(problem.span.start, `: ${example}`);
+    return problem.expected === undefined ? undefined : put(problem.span.start, ':');
+  },
   FC0106: ({ span }) => put(span.start, ','),
   FC0107: (problem, text) => closing(problem, text),
   FC0108: remove,
@@ -73,8 +82,11 @@ const MENDS: Readonly<Partial<Record<SyntaxCode, Mend>>> = {
   },
   FC0113: ({ span, data }) => put(span.start, data['missing'] === 'block' ? ' {}' : ' {'),
   FC0114: ({ span, expected }, text) => {
-    if (expected?.[0] === '<->') return put(span.start, ' <->');
-    if (expected?.[0] !== 'from') return undefined;
+    const [word] = expected ?? [];
+    if (word === 'flow') return put(span.start, 'flow ');
+    if (word === '<->' || word === 'to') return put(span.start, ` ${word}`);
+    if (word === '<=') return expected!.map((each) => put(span.start, ` ${each}`));
+    if (word !== 'from') return undefined;
     const before = /\s*"[^"\n]*"$/.exec(text.slice(0, span.start));
     return before === null ? undefined : put(before.index, ' from');
   },

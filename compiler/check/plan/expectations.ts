@@ -129,7 +129,10 @@ function readBound(
   const { condition } = node;
   if (condition.kind === 'error') return undefined;
   if (condition.kind !== 'binary' || !COMPARISONS.includes(condition.op)) {
-    const helps = Object.values(MEASURES).map((m) => `\`${m.usage}\``);
+    const name = condition.kind === 'call' ? condition.callee.text : plainName(condition)?.text;
+    const meant = Object.entries(MEASURES).filter(([measure]) => measure === name);
+    const shown = meant.length > 0 ? meant : Object.entries(MEASURES);
+    const helps = shown.map(([, { usage }]) => `\`${usage}\``);
     cx.report(report('not-a-bound', {}, { primary: at(cx, condition), helps }));
     return undefined;
   }

@@ -81,6 +81,67 @@ const SLIPS: readonly Slip[] = [
     said: ['FC0415', 'FC0104'],
     fixes: { 'Change to `node.gpu`': 'on node.gpu' },
   },
+
+  // ---------------------------------------------------------------- habits of other languages, and words too few
+  { was: '// comment', is: '# comment', said: ['FC0112'], fixes: { 'Change to `//`': '// comment' } },
+  {
+    was: '"std/devices"',
+    is: 'std/devices',
+    said: ['FC0103'],
+    fixes: { 'Change to `"std/devices"`': '"std/devices"' },
+  },
+  { was: 'up to 4 GiB', is: 'up 4 GiB', said: ['FC0114'], fixes: { 'Insert `to`': 'up to 4 GiB' } },
+  {
+    was: 'gpu -> host up',
+    is: 'gpu, host up',
+    said: ['FC0101'],
+    fixes: { 'Change to `->`': 'gpu -> host up' },
+  },
+  {
+    was: '{ capacity: 64 GiB }',
+    is: '{ capacity }',
+    said: ['FC0105'],
+    fixes: { 'Insert `: 640 GiB`': '{ capacity: 640 GiB }' },
+  },
+  {
+    was: 'capacity: 64 GiB',
+    is: 'capacty: 64 GiB',
+    said: ['FC0301'],
+    fixes: { 'Change to `capacity`': 'capacity: 64 GiB' },
+  },
+  { was: 'page: 16', is: 'page page: 16', said: ['FC0101'], fixes: { 'Remove `page`': ' page: 16' } },
+  {
+    was: 'gpu) <= 9 GB',
+    is: 'gpu) 9 GB',
+    said: ['FC0114'],
+    fixes: { 'Insert `<=`': 'gpu) <= 9 GB', 'Insert `==`': 'gpu) == 9 GB' },
+  },
+  {
+    was: 'gpu) <= 9 GB',
+    is: 'gpu) = 9 GB',
+    said: ['FC0101'],
+    fixes: { 'Change to `<=`': 'gpu) <= 9 GB', 'Change to `==`': 'gpu) == 9 GB' },
+  },
+  { was: 'gpu) <= 9 GB', is: 'gpu) =< 9 GB', said: ['FC0101'], fixes: { 'Change to `<=`': 'gpu) <= 9 GB' } },
+  { was: 'used >= 50%', is: 'used => 50%', said: ['FC0101'], fixes: { 'Change to `>=`': 'used >= 50%' } },
+  {
+    was: '1_620 tokens',
+    is: '1,620 tokens',
+    said: ['FC0101'],
+    fixes: { 'Change to `1_620`': '1_620 tokens' },
+  },
+  {
+    was: '1_620 tokens',
+    is: '1,000,620 tokens',
+    said: ['FC0101'],
+    fixes: { 'Change to `1_000_620`': '1_000_620 tokens' },
+  },
+  {
+    was: 'flow requests ->',
+    is: 'requests ->',
+    said: ['FC0114'],
+    fixes: { 'Insert `flow`': 'flow requests ->' },
+  },
 ];
 
 describe('the fixes', () => {
