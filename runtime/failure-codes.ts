@@ -87,6 +87,11 @@ export const FAILURE_CODES: Readonly<Record<`FC09${string}`, FailureKind>> = {
     meaning:
       'No token of the model may go on with an answer; the request gets an error line, the others go on.',
   },
+  FC0937: {
+    slug: 'logits-not-finite',
+    meaning:
+      'The logits of the model are not finite, so no token can be chosen; the request gets an error line, the others go on.',
+  },
   FC0940: {
     slug: 'report-unwritable',
     meaning: 'A report cannot be written, or its file is one that is read, or that of another report.',

@@ -5,11 +5,12 @@
 import type { Origin } from '../../compiler/diagnostics/diagnostic.js';
 import { RuntimeFailure } from '../failure.js';
 import { createLogitAdjuster } from '../sampling/adjust.js';
+import type { NotFinite } from '../sampling/choose.js';
 import { newTokensWithin } from '../scheduler/limits.js';
 import { HOST } from '../trace/tracer.js';
 import type { Tracer } from '../trace/tracer.js';
 import type { PromptTree } from './prompt-tree.js';
-import { stuckAnswer, takeToken } from './sequence.js';
+import { stuckAnswer, takeToken, withoutLogits } from './sequence.js';
 import type { Sequence } from './sequence.js';
 import type { EngineRequest, GeneratedToken } from './types.js';
 
@@ -18,8 +19,11 @@ export interface OpenSequences {
   admit(request: EngineRequest): { readonly id: number; readonly sequence: Sequence };
   /** A sequence that has not ended. */
   get(id: number): Sequence;
-  /** Hands a token to its request; true when it was the last. Of sequences given up nobody hears: true, too. */
-  deliver(id: number, token: GeneratedToken): boolean;
+  /**
+   * Hands a token to its request, or that there is none; true when it was the last. Of sequences given up nobody hears:
+   * true, too.
+   */
+  deliver(id: number, token: GeneratedToken | NotFinite): boolean;
   /** Ends a sequence that can never run. */
   reject(id: number, why: string): void;
   /** Ends all of them without a word to their requests. */
@@ -80,10 +84,11 @@ export function createOpenSequences(
       const sequence = sequences.get(id);
       if (sequence === undefined) return true;
       const { request } = sequence;
-      const state = takeToken(sequence, token);
+      const state = token === 'not_finite' ? token : takeToken(sequence, token);
       if (state === 'open') return false;
       end(id);
-      if (state === 'stuck') request.onError(stuckAnswer(sequence));
+      if (state === 'not_finite') request.onError(withoutLogits(sequence));
+      else if (state === 'stuck') request.onError(stuckAnswer(sequence));
       else request.onFinish(state);
       const generated = sequence.tokens.length - sequence.promptTokens;
       const slice = tracer.begin(HOST.requests, 'finish', { request: id, tokens: generated, origin });

@@ -9,7 +9,7 @@ import type { Rank } from '../exec/rank.js';
 import type { StepArgs } from '../exec/step-args.js';
 import { SAMPLE_WORDS } from '../kernels/kernel.js';
 import type { LogitAdjuster } from '../sampling/adjust.js';
-import { choose, chooseFromLogits } from '../sampling/choose.js';
+import { choose, chooseFromLogits, type NotFinite } from '../sampling/choose.js';
 import { packAdjustments } from '../sampling/step-adjustments.js';
 import { HOST } from '../trace/tracer.js';
 import type { Tracer } from '../trace/tracer.js';
@@ -66,7 +66,7 @@ interface SampledStep {
 export async function readTokens(
   ranks: readonly Rank[],
   { stage, args, sampled, host, tracer }: SampledStep,
-): Promise<readonly GeneratedToken[]> {
+): Promise<readonly (GeneratedToken | NotFinite)[]> {
   const rows = args.sampleCount;
   if (rows === 0) return [];
   const program = stage.programs[ranks[0]!.rank.program]!;

@@ -59,3 +59,13 @@ export function stuckAnswer({ tokens, promptTokens }: Sequence): RuntimeFailure 
     `no token of the model may come after ${after} of the answer: what the request allows leaves none`,
   );
 }
+
+/** Why an answer has no next token. */
+export function withoutLogits({ tokens, promptTokens }: Sequence): RuntimeFailure {
+  const after = tokens.length - promptTokens;
+  return new RuntimeFailure(
+    'FC0937',
+    `after ${after} of the answer the logits of the model are not finite, so that no token can be chosen`,
+    { help: 'weights or config.json of the model may be damaged' },
+  );
+}

@@ -9,6 +9,9 @@ import { SAMPLE_CANDIDATES, SAMPLE_WORDS, isBanned } from '../kernels/kernel.js'
 import { uniform } from '../kernels/random.js';
 import type { GeneratedToken, SamplingParams } from '../engine/types.js';
 
+/** Of a row whose logits are no numbers, as they come of weights that are none: no token is better than another. */
+export type NotFinite = 'not_finite';
+
 /** One rank's report for one row. */
 interface RankSample {
   readonly chosen: number;
@@ -42,7 +45,7 @@ export function sampleMode(params: SamplingParams): 0 | 1 | 2 | 3 {
  * @param reports output of the `sample` kernel of each tp rank, rank order
  * @param position position the token will take
  * @param plain what log-probabilities come from where the logits of `reports` were adjusted
- * @returns the token, or 'needs_logits' when only the full row can decide; then call `chooseFromLogits`
+ * @returns the token; 'needs_logits' when only the full row can decide; then call `chooseFromLogits`
  */
 export function choose(
   reports: readonly Uint8Array[],
@@ -50,8 +53,10 @@ export function choose(
   params: SamplingParams,
   position: number,
   plain?: PlainLogits,
-): GeneratedToken | 'needs_logits' {
+): GeneratedToken | 'needs_logits' | NotFinite {
   const merged = merge(reports.map((report) => readReport(report, row)));
+  // Every logit is in it, so that one which is no number shows.
+  if (Number.isNaN(merged.logSum)) return 'not_finite';
   const drawn = draw(merged, params, position);
   if (drawn === undefined) return 'needs_logits';
   if (plain !== undefined) return describePlain(drawn, params, plain);

@@ -147,6 +147,7 @@ async function sampled(rows: readonly Row[], vocab: number, ranks: number, capac
     const params = paramsOf(request);
     const reports = parts.map((part) => part.report);
     const token = choose(reports, row, params, POSITION, plain);
+    if (token === 'not_finite') throw new Error('these logits are finite');
     return {
       token: token === 'needs_logits' ? chooseFromLogits(full, params, POSITION, plain) : token,
       adjusted: full,

@@ -51,6 +51,16 @@ describe('the sequences of an engine', () => {
     expect(open.size()).toBe(0);
   });
 
+  it('end with an error where the logits are not finite, without a token', () => {
+    const open = createOpenSequences(100, NO_TRACE, undefined);
+    const heard: string[] = [];
+    const { id } = open.admit(request(heard));
+    open.deliver(id, { id: 4 });
+    expect(open.deliver(id, 'not_finite')).toBe(true);
+    expect(heard).toEqual(['token 4', 'disposed', 'FC0937']);
+    expect(open.size()).toBe(0);
+  });
+
   it('hear nothing once given up, and their constraints are disposed of once', () => {
     const open = createOpenSequences(100, NO_TRACE, undefined);
     const heard: string[] = [];
