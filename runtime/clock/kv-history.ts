@@ -25,10 +25,11 @@ export function createKvHistory(owners: ReadonlySet<string>): KvHistory {
       const free = sum((state) => lists(state).reduce((total, list) => total + list.free, 0));
       return pages === 0 ? 0 : 1 - free / pages;
     };
+    const hostPages = sum(({ host }) => host.pages);
     return {
       time,
       device: used(({ pools }) => pools.filter(({ pool }) => owners.has(pool))),
-      host: used(({ host }) => [host]),
+      host: hostPages === 0 ? 0 : sum(({ host }) => host.filled) / hostPages,
       disk: used(({ disk }) => [disk]),
       waiting: sum((state) => state.waiting),
       prefilling: sum((state) => state.prefilling),

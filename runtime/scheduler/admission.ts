@@ -2,7 +2,8 @@
  * Letting waiting sequences into prefill.
  *
  * Every sequence let in can run alone, so the oldest always gets on. Pages in the host tier for a hand-over are held
- * from admission on, so a finished prefill never waits for room and cannot lock the pool it sits in. A half sequence
+ * from admission on, so a finished prefill never waits for room and cannot lock the pool it sits in; sequences that begin
+ * alike hold those of the beginning together. A half sequence
  * brings its KV back in from the host tier and goes on behind it. What a new one has on disk alone is fetched before it is
  * let in, and those behind it are let in meanwhile.
  */
@@ -24,7 +25,15 @@ import { pagesFor, setBatch, setState } from './machine.js';
 import type { Lane, Machine, StageState } from './machine.js';
 import { pageIn } from './moves.js';
 import { NO_PAGE, positionsFrom, tableFrom, union, withPages } from './page-table.js';
-import { claimCost, claimPages, devicePrefix, findPages, runEnd, tierPrefix } from './prefix.js';
+import {
+  claimCost,
+  claimPages,
+  devicePrefix,
+  findPages,
+  promisePages,
+  runEnd,
+  tierPrefix,
+} from './prefix.js';
 import type { PageRun } from './prefix.js';
 import { knownTokens } from './sequences.js';
 import type { Sequence } from './sequences.js';
@@ -166,8 +175,9 @@ function letIn(machine: Machine, lane: Lane, sequence: Sequence, prefix: PageRun
   insertByArrival(lane.prefilling, sequence);
   const handedOver = positionsToHandOver(machine, lane, sequence);
   const onHost = isKept ? handedOver : union(loads, handedOver);
-  const claimed = claimPages(machine.host, findPages(sequence, machine.host, onHost))!;
+  const claimed = claimPages(machine.host, findPages(sequence, machine.host.claims, onHost))!;
   sequence.hostPages = withPages(sequence.hostPages, onHost, claimed);
+  promisePages(machine, sequence, handedOver);
   const onDevice = runEnd(prefix) * machine.config.pageTokens;
   if (sequence.computed === 0 && stored > 0) {
     sequence.computed = stored;
@@ -193,7 +203,7 @@ function tokensToLoad(machine: Machine, lane: Lane, sequence: Sequence, prefix: 
   const kept = union(loads, positionsToHandOver(machine, lane, sequence));
   const fits =
     placementCost(lane, placement) <= pool.pages.free() &&
-    claimCost(machine.host, findPages(sequence, machine.host, kept)) <= machine.host.free();
+    claimCost(machine.host, findPages(sequence, machine.host.claims, kept)) <= machine.host.free();
   if (!fits) return 0;
   if (paysToLoad(machine.costs, 'host', loads.length, tokens)) return runEnd(onHost) * pageTokens;
   machine.passedOver.host++;

@@ -34,7 +34,7 @@ export function handsOver(lane: Lane, sequence: Sequence): boolean {
 
 /** Free host pages that a waiting sequence uses up when it is let in on the lane. */
 export function hostPagesNeeded(machine: Machine, lane: Lane, sequence: Sequence): number {
-  return spanCost(sequence, machine.host, spanToHandOver(machine, lane, sequence));
+  return spanCost(sequence, machine.host.claims, spanToHandOver(machine, lane, sequence));
 }
 
 /**

@@ -10,6 +10,8 @@ import { leastCopied } from '../../compiler/model/common-beginning.js';
 import type { LoadSource } from './costs.js';
 import { createAlikeIndex } from './alike.js';
 import { createInFlight, type InFlight } from './in-flight.js';
+import { createHostList } from './host-list.js';
+import type { HostList } from './host-list.js';
 import { createPageList, createPageShare } from './pages.js';
 import type { PageKey, PageList } from './pages.js';
 import type { LastPrefix } from './prefix.js';
@@ -114,7 +116,12 @@ export type Pending =
     }
   | { readonly kind: 'page_in'; readonly sequence: Sequence; readonly keys: readonly PageKey[] }
   /** `frees`: host pages that it was to free when it began. */
-  | { readonly kind: 'spill'; readonly sequence: Sequence; readonly frees: number }
+  | {
+      readonly kind: 'spill';
+      readonly sequence: Sequence;
+      readonly keys: readonly PageKey[];
+      readonly frees: number;
+    }
   | { readonly kind: 'fetch'; readonly sequence: Sequence; readonly keys: readonly PageKey[] }
   | { readonly kind: 'switch'; readonly group: DeviceGroup; readonly to: StageState };
 
@@ -129,7 +136,7 @@ export interface Machine {
   readonly hasTurns: boolean;
   readonly groups: readonly DeviceGroup[];
   readonly pools: readonly PoolReplica[];
-  readonly host: PageList;
+  readonly host: HostList;
   readonly disk: PageList;
   /** A spill failed, and no disk page has been given back since: the tier counts as full. */
   diskRefused: boolean;
@@ -188,7 +195,7 @@ export function createMachine(config: SchedulerConfig): Machine {
     hasTurns: groups.some(({ residences }) => residences > 1),
     groups,
     pools,
-    host: createPageList(config.hostPages, 'published'),
+    host: createHostList(config.hostPages),
     disk: createPageList(config.diskPages, 'published'),
     diskRefused: false,
     diskRoom: config.diskPages,

@@ -31,6 +31,7 @@ import {
   decodeSpan,
   findFilled,
   findPages,
+  fullKeysAt,
   keysAt,
   publishLoaded,
   publishPages,
@@ -90,7 +91,7 @@ export function startPageOuts(machine: Machine): void {
   }
 }
 
-/** Puts published host pages in the place of those that a sequence holds to be filled. */
+/** Puts published host pages in the place of those that a sequence holds to be filled, where these are others. */
 function shareHostPages(machine: Machine, sequence: Sequence): void {
   const { host } = machine;
   for (const position of heldPositions(sequence.hostPages)) {
@@ -103,7 +104,7 @@ function shareHostPages(machine: Machine, sequence: Sequence): void {
   }
 }
 
-/** Positions of computed pages that the sequence's host pages do not hold yet, or hold for it alone. */
+/** Positions of computed pages that the sequence's host pages do not hold yet, or hold for it alone. Of pages that it holds with others, the first that leaves its devices fills them. */
 function positionsToLeave(machine: Machine, sequence: Sequence): number[] {
   const { keys, hostPages } = sequence;
   return storedPositions(machine, sequence).filter(
@@ -139,8 +140,9 @@ function pageOut(machine: Machine, sequence: Sequence): void {
     finishPageOut(machine, sequence, pool, []);
     return;
   }
-  const keys = keysAt(sequence, positions);
+  const keys = fullKeysAt(machine, sequence, positions);
   for (const key of keys) machine.host.awaited.add(key);
+  machine.host.fill(pagesAt(sequence.hostPages, positions));
   const id = startAction(machine, { kind: 'page_out', sequence, pool, keys });
   machine.out.push({ kind: 'page_out', id, ...movedPages(sequence, pool, positions) });
 }

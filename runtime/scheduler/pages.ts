@@ -25,7 +25,7 @@ export interface PageList {
   give(pages: readonly number[]): void;
   /** Those who hold the page. */
   holders(page: number): number;
-  /** Published pages, held or not, with one more holder. */
+  /** Pages that are published or held, with one more holder. */
   share(pages: readonly number[]): void;
   /**
    * Lets others find a held page, unless another is found by the key already.
@@ -41,7 +41,27 @@ export interface PageList {
   /** The published page that begins with most of the tokens, of those that may be used. */
   findAlike(wanted: PageTokens, isThere: (page: number) => boolean): LikePage | undefined;
   /** Keys that moves under way are about to publish; the list itself neither adds nor removes any. */
-  readonly awaited: Set<PageKey>;
+  readonly awaited: KeyCounts;
+}
+
+/** Keys that were added more often than deleted. */
+export interface KeyCounts {
+  has(key: PageKey): boolean;
+  add(key: PageKey): void;
+  delete(key: PageKey): void;
+}
+
+function createKeyCounts(): KeyCounts {
+  const counts = new Map<PageKey, number>();
+  return {
+    has: (key) => counts.has(key),
+    add: (key) => void counts.set(key, (counts.get(key) ?? 0) + 1),
+    delete(key) {
+      const left = (counts.get(key) ?? 0) - 1;
+      if (left > 0) counts.set(key, left);
+      else counts.delete(key);
+    },
+  };
 }
 
 /**
@@ -131,7 +151,8 @@ export function createPageList(
     holders: (page) => holders[page] ?? 0,
     share(pages) {
       for (const page of pages) {
-        if (!keys.has(page)) throw new Error(`page ${page} shared but not published`);
+        if (!keys.has(page) && (holders[page] ?? 0) === 0)
+          throw new Error(`page ${page} shared but not published`);
         cached.delete(page);
         holders[page]!++;
       }
@@ -153,7 +174,7 @@ export function createPageList(
     find: (key) => index.get(key),
     changes: () => changes,
     findAlike: alike.find,
-    awaited: new Set(),
+    awaited: createKeyCounts(),
   };
 }
 
@@ -193,6 +214,6 @@ export function createPageShare(list: PageList, limit: number, name: string): Pa
     find: (key) => list.find(own(key)),
     changes: list.changes,
     findAlike: ({ after, tokens }, isThere) => list.findAlike({ after: own(after), tokens }, isThere),
-    awaited: new Set(),
+    awaited: createKeyCounts(),
   };
 }

@@ -12,7 +12,7 @@
  * - `full`   the next waiting prompt finds no room in the host tier, and none is about to be freed: no sequence is on
  *            its way to the decode pool or to disk, or could follow one; of the disk tier, nor is there one on its way
  *            to the host tier that the disk could take from there. With no prompt waiting: not a page is free.
- * - `used`   pages held (also those kept for prompts in prefill) over all pages, of the tier and those before it.
+ * - `used`   pages held (also those claimed for prompts in prefill, and not filled yet) over all pages, of the tier and those before it.
  * - `empty`  no page is held, in the tier and those before it.
  * A disk tier that takes nothing (it failed to write, or its loads take too long) is left out of account. One that has
  * refused pages before counts with those that it took.

@@ -16,7 +16,7 @@ import type { LoadSource } from './costs.js';
 import type { Lane, Machine, PoolReplica } from './machine.js';
 import { heldPages, NO_PAGE, positionsFrom } from './page-table.js';
 import type { PageTable } from './page-table.js';
-import type { PageList } from './pages.js';
+import type { PageKey, PageList } from './pages.js';
 import { knownTokens } from './sequences.js';
 import type { Sequence } from './sequences.js';
 import { pagesEnd } from './windows.js';
@@ -95,7 +95,7 @@ export function findPrefix(
  */
 export function findPages(
   { keys }: Sequence,
-  list: PageList,
+  list: Pick<PageList, 'find'>,
   positions: readonly number[],
   isThere: (page: number) => boolean = () => true,
 ): PageTable {
@@ -155,7 +155,7 @@ export function decodeSpan({ config }: Machine, sequence: Sequence): Span {
 /** Free pages of a list that a part of a sequence uses up: `claimCost` of what `findPages` finds of it. */
 export function spanCost(
   { keys }: Sequence,
-  list: PageList,
+  list: Pick<PageList, 'find' | 'holders'>,
   { first, end }: Span,
   isThere: (page: number) => boolean = () => true,
 ): number {
@@ -186,9 +186,32 @@ export function publishPages(
     if (pages[position] !== NO_PAGE) list.publish(pages[position]!, keys[position]!);
 }
 
+/** Lets others claim the pages that a sequence holds to be handed over, as far as they will be the same. */
+export function promisePages(
+  { host }: Machine,
+  { keys, hostPages }: Sequence,
+  positions: readonly number[],
+): void {
+  for (const position of positions)
+    if (position < keys.length) host.promise(hostPages[position]!, keys[position]!);
+}
+
 /** Keys of the pages of a sequence at these positions, as far as they have any. */
 export function keysAt({ keys }: Sequence, positions: readonly number[]): string[] {
   return positions.filter((position) => position < keys.length).map((position) => keys[position]!);
+}
+
+/** The same of those whose tokens are all computed, which alone are published. */
+export function fullKeysAt(
+  { config }: Machine,
+  sequence: Sequence,
+  positions: readonly number[],
+): readonly PageKey[] {
+  const full = Math.floor(sequence.computed / config.pageTokens);
+  return keysAt(
+    sequence,
+    positions.filter((position) => position < full),
+  );
 }
 
 /** Whether the page is filled already as far as the lane can tell: by a step that is done, or by an earlier one of its own. */

@@ -46,7 +46,15 @@ export interface SchedulerState {
     /** The most pages in use so far. */
     readonly most: number;
   }[];
-  readonly host: { readonly pages: number; readonly free: number; readonly most: number };
+  readonly host: {
+    readonly pages: number;
+    /** Pages that nobody claims. */
+    readonly free: number;
+    /** Pages that KV is in, or on its way to: fewer than are claimed, as prompts claim theirs when they are let in. */
+    readonly filled: number;
+    /** The most that were filled so far. */
+    readonly most: number;
+  };
   readonly disk: { readonly pages: number; readonly free: number; readonly most: number };
   /** Resident stage by group; the old one while a switch is under way. */
   readonly active: Readonly<Record<string, string>>;
@@ -130,9 +138,9 @@ function apply(machine: Machine, event: SchedulerEvent): void {
       return;
     }
     case 'spill_done': {
-      const { sequence, frees } = take(machine, event.id, 'spill');
+      const { sequence, keys, frees } = take(machine, event.id, 'spill');
       machine.spillingPages -= frees;
-      finishSpill(machine, sequence, event.failed);
+      finishSpill(machine, sequence, keys, event.failed);
       return;
     }
     case 'fetch_done': {
@@ -234,7 +242,12 @@ function snapshot(machine: Machine): SchedulerState {
       free: pages.free(),
       most: pages.most(),
     })),
-    host: { pages: machine.host.total, free: machine.host.free(), most: machine.host.most() },
+    host: {
+      pages: machine.host.total,
+      free: machine.host.free(),
+      filled: machine.host.filled(),
+      most: machine.host.mostFilled(),
+    },
     disk: { pages: machine.disk.total, free: machine.disk.free(), most: machine.disk.most() },
     active: Object.fromEntries(machine.groups.map((group) => [group.name, group.active.name])),
     switches: machine.switches,

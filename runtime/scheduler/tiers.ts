@@ -27,7 +27,7 @@ import type { Machine } from './machine.js';
 import type { PageKey, PageList } from './pages.js';
 import { heldPages, heldPositions, NO_PAGE, pagesAt, withPages } from './page-table.js';
 import type { PageTable } from './page-table.js';
-import { claimCost, claimPages, findPages, keysAt, publishPages } from './prefix.js';
+import { claimCost, claimPages, findPages, fullKeysAt, keysAt, publishPages } from './prefix.js';
 import { isHalf, youngestFirst } from './sequences.js';
 import type { Sequence } from './sequences.js';
 
@@ -84,21 +84,25 @@ function spillYoungest(machine: Machine, stays: (sequence: Sequence) => boolean)
   if (sequence === undefined) return false;
   const held = heldPositions(sequence.hostPages);
   const found = findKept(machine, sequence, machine.disk, held);
+  const positions = held.filter((_, i) => found[i] === NO_PAGE);
+  const keys = fullKeysAt(machine, sequence, positions);
+  // Pages that are on their way to disk for another are soon to be shared.
+  if (keys.some((key) => machine.disk.awaited.has(key))) return false;
   const claimed = claimPages(machine.disk, found);
   if (claimed === undefined) return false;
   sequence.diskPages = withPages([], held, claimed);
   setState(machine, sequence, 'spilling');
-  const positions = held.filter((_, i) => found[i] === NO_PAGE);
   if (positions.length === 0) {
-    finishSpill(machine, sequence, false);
+    finishSpill(machine, sequence, [], false);
     return true;
   }
   const frees = heldPages(sequence.hostPages).filter((page) => machine.host.holders(page) === 1).length;
   machine.spillingPages += frees;
   machine.spills++;
+  for (const key of keys) machine.disk.awaited.add(key);
   machine.out.push({
     kind: 'spill',
-    id: startAction(machine, { kind: 'spill', sequence, frees }),
+    id: startAction(machine, { kind: 'spill', sequence, keys, frees }),
     sequence: sequence.id,
     hostPages: pagesAt(sequence.hostPages, positions),
     diskPages: pagesAt(sequence.diskPages, positions),
@@ -144,7 +148,13 @@ function diskPagesHeld({ disk }: Machine): number {
   return disk.total - disk.free();
 }
 
-export function finishSpill(machine: Machine, sequence: Sequence, failed: boolean): void {
+export function finishSpill(
+  machine: Machine,
+  sequence: Sequence,
+  keys: readonly PageKey[],
+  failed: boolean,
+): void {
+  for (const key of keys) machine.disk.awaited.delete(key);
   if (failed) {
     machine.failedSpills++;
     releaseDiskPages(machine, sequence);
@@ -249,6 +259,7 @@ export function fetchPages(machine: Machine, sequence: Sequence): boolean {
   machine.fetches++;
   const keys = keysAt(sequence, positions);
   for (const key of keys) machine.host.awaited.add(key);
+  machine.host.fill(pagesAt(sequence.hostPages, positions));
   machine.out.push({
     kind: 'fetch',
     id: startAction(machine, { kind: 'fetch', sequence, keys }),

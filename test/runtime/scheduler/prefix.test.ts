@@ -240,6 +240,29 @@ describe('a common beginning that is handed over', () => {
     expect(single.scheduler.state().switches).toBeGreaterThan(1);
   });
 
+  it('has its place in the host tier claimed once, before it is there, and filled by the first that leaves', () => {
+    for (const cancelled of [undefined, 0, 1]) {
+      const driver = createDriver(configOf('disaggregated', { hostPages: 5, batchRequests: 1 }));
+      for (const each of requests) driver.arrive(each);
+      driver.poll();
+      expect(driver.scheduler.state()).toMatchObject({
+        prefilling: 3,
+        waiting: 0,
+        host: { free: 0, filled: 0, most: 0 },
+      });
+      if (cancelled !== undefined) driver.cancel(cancelled);
+      driver.drain();
+      const live = requests.filter(({ id }) => id !== cancelled);
+      expect(driver.scheduler.state()).toMatchObject({
+        finished: live.length,
+        host: { free: 5, filled: 0, most: 2 + live.length },
+      });
+      expect(moved(driver, 'page_out')).toEqual(
+        live.map(({ id }, i) => [id, i === 0 ? [0, 1, 2] : [2]] as const),
+      );
+    }
+  });
+
   it('goes to disk and back once', () => {
     const driver = createDriver(configOf('resharded', { hostPages: 8, diskPages: 40, batchRequests: 1 }));
     run(

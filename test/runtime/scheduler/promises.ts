@@ -211,6 +211,11 @@ export function createPromises(
       }
       // What a prompt came with, and what it hands over.
       check(host.pages - host.free <= 2 * most(1), 'the host tier holds windows');
+      check(host.filled <= host.pages - host.free, 'host pages are claimed before they are filled');
+      const filling = [...flying.values()].flatMap((action) =>
+        action.kind === 'page_out' || action.kind === 'fetch' ? action.hostPages : [],
+      );
+      check(new Set(filling).size <= host.filled, 'what is on its way counts');
     },
     checkAction(action) {
       check(!ids.has(action.id), 'action ids are unique');
