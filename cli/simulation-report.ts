@@ -16,6 +16,7 @@ import {
   indent,
   plural,
 } from './format.js';
+import { describePassedOver, type PassedOver } from './passed-over.js';
 import { linkWay } from './link-way.js';
 
 export interface NamedSimulation {
@@ -44,6 +45,7 @@ export interface SimulationReport extends Simulation {
 /** With the effects that were simulated. */
 export interface EngineReport extends SimulationReport {
   readonly engine: EngineModel;
+  readonly passedOver?: PassedOver;
 }
 
 /** Adds the rates to a simulation. */
@@ -183,6 +185,7 @@ export function describeSimulation(report: EngineReport, stages: readonly Stage[
         `  link         ${link}: ${formatBytes(amount)}, busiest lane occupied ${(100 * busiest).toFixed(1)}% of the time`,
     ),
     `  KV at most   ${held.map(([tier, amount]) => `${tier} ${formatBytes(amount)}`).join(', ')}`,
+    ...(report.passedOver ? [`  disk         ${describePassedOver(report.passedOver)}`] : []),
     ...reuseLines(report),
     `  preempted    ${preemptions.swapped} swapped out, ${preemptions.dropped} computed again`,
     ...(requests.cut > 0

@@ -54,6 +54,7 @@ import {
   type CheckedFile,
   type Loaded,
 } from '../load-plan.js';
+import { passedOver } from '../passed-over.js';
 import {
   describeUndone,
   describeSimulation,
@@ -315,7 +316,12 @@ async function simulateOne(
     transitions: mode,
     ...(timeline && { timeline }),
   });
-  const report = { ...simulationReport({ plan: plan.name, simulation }), engine };
+  const passed = passedOver(runtime);
+  const report = {
+    ...simulationReport({ plan: plan.name, simulation }),
+    engine,
+    ...(passed && { passedOver: passed }),
+  };
   const instead = options.workload === undefined ? undefined : { name: workload, requests: requests.length };
   for (const undone of describeUndone(report)) err(terminal, `warning: ${undone}`);
   const { stages } = plan;

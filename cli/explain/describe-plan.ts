@@ -3,6 +3,7 @@ import { describeKvCost, describeReshard, describeResidence } from '../../compil
 import { formatBytes, formatCount, formatTable, indent, plural } from '../format.js';
 import type { Constant } from './constants.js';
 import { nameDevices } from '../device-names.js';
+import { describePassedOver } from '../passed-over.js';
 import { describeCap, describeUneven, memoryTable } from '../plan-report.js';
 import {
   describeSplit,
@@ -22,7 +23,7 @@ const STRATEGIES: Readonly<Record<EdgeExplanation['strategy'], string>> = {
 
 /** Several lines, without a line end. */
 export function describeExplanation(explained: PlanExplanation): string {
-  const { plan, model, topology, layout, kvRoom, defaults, constants } = explained;
+  const { plan, model, topology, layout, kvRoom, passedOver, defaults, constants } = explained;
   const lines = [
     `plan ${plan}: model ${model} on ${topology}`,
     ...layout.flatMap((stage) => ['', ...describeStage(stage, explained).map(indent)]),
@@ -34,6 +35,7 @@ export function describeExplanation(explained: PlanExplanation): string {
     '',
     '  room for KV',
     ...below(roomTable(kvRoom).split('\n')),
+    ...below(passedOver ? [describePassedOver(passedOver)] : []),
     ...below(explained.cappedPools.map(describeCap)),
     ...below(explained.unevenRooms.map(describeUneven)),
     '',

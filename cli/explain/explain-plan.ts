@@ -10,6 +10,7 @@ import type { RuntimeGraph } from '../../compiler/ir/runtime-graph.js';
 import type { ShardedBlock, ShardedStage } from '../../compiler/ir/sharded.js';
 import type { Strategy } from '../../compiler/planner/candidates.js';
 import type { DefaultTaken, LayerSharding, Plan, Stage } from '../../compiler/plan/plan.js';
+import { passedOver, type PassedOver } from '../passed-over.js';
 import { planReport, type PlanReport } from '../plan-report.js';
 import type { RenderOptions } from '../render-diagnostics.js';
 import { planConstants, type Constant } from './constants.js';
@@ -59,6 +60,7 @@ export interface PlanExplanation extends PlanReport {
   readonly edges: readonly EdgeExplanation[];
   readonly rules: readonly { readonly to: string; readonly when: string; readonly default: boolean }[];
   readonly kvRoom: readonly KvRoom[];
+  readonly passedOver?: PassedOver;
   readonly defaults: readonly DefaultTaken[];
   /** What a simulation depends on, and where each figure comes from. */
   readonly constants: readonly Constant[];
@@ -73,6 +75,7 @@ export function explainPlan(
   const { sharded, transitions, runtime } = compiled;
   const stageOf = (name: string): Stage => plan.stages.find((stage) => stage.name === name)!;
   const flow = plan.flow.stages;
+  const passed = passedOver(runtime);
   return {
     ...planReport(runtime, transitions, plan.topology),
     topology: plan.topology.name,
@@ -87,6 +90,7 @@ export function explainPlan(
       default: origin === undefined,
     })),
     kvRoom: kvRoom(runtime),
+    ...(passed && { passedOver: passed }),
     defaults: plan.defaults,
     constants: planConstants(plan, texts),
   };

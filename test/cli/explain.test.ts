@@ -151,6 +151,36 @@ plan p for m on t {
     expect(run.out).toContain('a step carries at most 64 tokens and samples for at most 64 requests');
   });
 
+  it.each([
+    { disk: 0.1, takes: false },
+    { disk: 100, takes: true },
+  ])('says that a disk takes nothing from which loads are slower than prefill ($disk GB/s)', async (each) => {
+    const path = join(folder, 'disk.plan');
+    const text = `device d { memory: 1 GB, bandwidth: 100 GB/s, compute: { f32: 1 TFLOPS } }
+topology t { gpu[2]: d, tier host { capacity: 20 MB }, tier nvme { capacity: 1 GB, path: "/kv" }, link gpu <-> gpu { bandwidth: 9 GB/s }, link gpu <-> host { bandwidth: 90 GB/s }, link host <-> nvme { bandwidth: ${each.disk} GB/s } }
+model m { family: llama, layers: 2, hidden: 512, heads: 4, kv_heads: 4, ffn: 512, vocab: 64, context: 64, weights: f32 }
+workload w { requests: 4, prompt: 30 tokens, output: 8 tokens }
+plan p for m on t {
+  residence: switch
+  stage prefill on gpu { mesh (pp: 2) }
+  stage decode on gpu { mesh (tp: 2) }
+  kv { tiers: gpu -> host -> nvme }
+  flow requests -> prefill -> decode -> results
+}
+`;
+    writeFileSync(path, text);
+    const [run, json] = [await runInProcess('explain', path), await runInProcess('explain', path, '--json')];
+    const simulated = await runInProcess('simulate', path);
+    const said =
+      /nvme takes nothing: loading a page from there takes [^,]+ [mu]s, computing it again [^,]+ us$/m;
+    expect([run, simulated].map(({ out }) => said.test(out))).toEqual([!each.takes, !each.takes]);
+    const { passedOver } = (
+      JSON.parse(json.out) as { plans: { passedOver?: { tier: string; load: number; compute: number } }[] }
+    ).plans[0]!;
+    expect(passedOver?.tier).toBe(each.takes ? undefined : 'nvme');
+    if (passedOver !== undefined) expect(passedOver.load).toBeGreaterThan(passedOver.compute);
+  });
+
   it('says where the largest binding of a device caps the room for KV, as check does', async () => {
     const path = join(folder, 'capped.plan');
     const text = `import { llama3_8b } from "std/models"
