@@ -1,8 +1,9 @@
 /**
  * The formatter: one canonical layout for every plan file. It moves line ends, spaces and the commas between members,
- * and nothing else. A file with syntax errors is left alone: what its members are is not known.
+ * and nothing else; lines end with a line feed, also those of comments. A file with syntax errors is left alone: what its
+ * members are is not known.
  */
-import { layOutFile } from './format/layout.js';
+import { canonicalComment, layOutFile } from './format/layout.js';
 import { renderFile } from './format/render.js';
 import { structureOf } from './format/structure.js';
 import { lex } from './lex.js';
@@ -35,5 +36,5 @@ export function formatPlan(text: string, path: string): Formatted {
 function substance(text: string): string {
   const { tokens, comments } = lex(text);
   const words = tokens.filter(({ tokenType }) => tokenType !== NewLine && tokenType !== Comma);
-  return JSON.stringify([words.map(({ image }) => image), comments.map((comment) => comment.text)]);
+  return JSON.stringify([words.map(({ image }) => image), comments.map(canonicalComment)]);
 }

@@ -52,6 +52,12 @@ export function layOutFile(
   return { items, closing };
 }
 
+/** A comment as it is written: lines end with a line feed, and no blanks stand behind what is said to the end of a line. */
+export function canonicalComment({ text }: Pick<Comment, 'text'>): string {
+  const said = text.replace(/\r\n?/g, '\n');
+  return said.startsWith('//') ? said.replace(/[ \t]+$/, '') : said;
+}
+
 function createReader(
   text: string,
   all: readonly IToken[],
@@ -88,7 +94,7 @@ function createReader(
     for (;;) {
       const comment = commentBefore(offset);
       if (comment === undefined || lineBreaks(lastEnd, comment.span.start) > 0) return found;
-      found.push(takeComment().text);
+      found.push(canonicalComment(takeComment()));
     }
   };
   /** The other comments up to an offset. */
@@ -96,7 +102,7 @@ function createReader(
     const found: OwnComment[] = [];
     for (let comment = commentBefore(offset); comment !== undefined; comment = commentBefore(offset)) {
       const blankBefore = lineBreaks(lastEnd, comment.span.start) > 1;
-      found.push({ text: takeComment().text, blankBefore });
+      found.push({ text: canonicalComment(takeComment()), blankBefore });
     }
     return found;
   };
@@ -117,7 +123,7 @@ function createReader(
     while (offsetOf(tokens[at]) < end) {
       for (let c = commentBefore(tokens[at]!.startOffset); c; c = commentBefore(tokens[at]!.startOffset)) {
         const ownLine = lineBreaks(lastEnd, c.span.start) > 0;
-        pieces.push({ kind: 'comment', text: takeComment().text, ownLine });
+        pieces.push({ kind: 'comment', text: canonicalComment(takeComment()), ownLine });
       }
       const token = take();
       if (token.tokenType !== t.LCurly) pieces.push({ kind: 'token', token });

@@ -75,6 +75,16 @@ function respaced(text: string, choose: (count: number) => number): string {
 }
 
 describe('formatPlan', () => {
+  it.each(['\r\n', '\r', '\n'])(
+    'ends lines with a line feed where they end with %j, also in comments',
+    (end) => {
+      const lines = ['// said to the end \t', '/* over', '   lines  */', 'param a: int = 1 // and here  ', ''];
+      expect(format(lines.join(end))).toBe(
+        '// said to the end\n/* over\n   lines  */\nparam a: int = 1 // and here\n',
+      );
+    },
+  );
+
   it('lays out every construct as before', async () => {
     await expect(format(read('test/grammar/golden/everything.plan'))).toMatchFileSnapshot(
       './golden/everything.formatted.plan',
