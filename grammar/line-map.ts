@@ -1,4 +1,7 @@
-/** Offsets to lines and columns of one text. Lines and columns count from 1, columns in UTF-16 units. */
+/**
+ * Offsets to lines and columns of one text. Lines and columns count from 1, columns in UTF-16 units. A byte order mark is
+ * before the first column: editors do not count it.
+ */
 
 export interface Position {
   readonly line: number;
@@ -17,7 +20,7 @@ export interface LineMap {
 
 /** Line table of a text; `\n`, `\r\n` and a lone `\r` end a line, as in the lexer. */
 export function lineMap(text: string): LineMap {
-  const starts = [0];
+  const starts = [text.startsWith('\uFEFF') ? 1 : 0];
   for (let at = 0; at < text.length; at++) {
     const unit = text[at];
     if (unit === '\n' || (unit === '\r' && text[at + 1] !== '\n')) starts.push(at + 1);
@@ -39,7 +42,7 @@ export function lineMap(text: string): LineMap {
         if (starts[middle]! <= at) low = middle;
         else high = middle - 1;
       }
-      return { line: low + 1, column: at - starts[low]! + 1 };
+      return { line: low + 1, column: Math.max(0, at - starts[low]!) + 1 };
     },
     offset({ line, column }) {
       if (line < 1) return 0;

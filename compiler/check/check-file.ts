@@ -181,12 +181,12 @@ function remember<K, V>(memory: Map<K, V>, key: K, make: () => V): V {
 
 /** Values of the params that the file can name. */
 function paramValues(root: Scope, assignment: Assignment): Readonly<Record<string, ParamValue>> {
-  const values: Record<string, ParamValue> = {};
-  for (const [name, { decl }] of root.names) {
+  const values = [...root.names].flatMap(([name, { decl }]) => {
     const value = decl.kind === 'param' ? assignment.get(decl) : undefined;
-    if (value !== undefined) values[name] = value;
-  }
-  return values;
+    return value === undefined ? [] : [[name, value] as const];
+  });
+  // Any name may be one, also `__proto__`, to which nothing can be assigned.
+  return Object.fromEntries(values);
 }
 
 function reportUnknownPlan(root: Scope, plan: string, tell: (d: Diagnostic) => void): void {

@@ -55,6 +55,13 @@ describe('a line map', () => {
     expect(map.position(99)).toEqual({ line: 4, column: 2 });
     expect(map.position(-1)).toEqual({ line: 1, column: 1 });
   });
+  it('counts no byte order mark', () => {
+    const marked = lineMap('\uFEFFab\nc');
+    expect([0, 1, 3].map((at) => marked.position(at).column)).toEqual([1, 1, 3]);
+    expect(marked.position(4)).toEqual({ line: 2, column: 1 });
+    expect(marked.offset({ line: 1, column: 2 })).toBe(2);
+    expect(marked.lineText(1)).toBe('ab');
+  });
   it('goes there and back', () => {
     const text = fc.array(fc.constantFrom('a', 'bc', '\n', '\r\n', '\r')).map((parts) => parts.join(''));
     fc.assert(

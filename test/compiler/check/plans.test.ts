@@ -297,6 +297,14 @@ describe('params', () => {
     expect(plans[0]!.stages[0]!.mesh).toEqual({ dp: 2, pp: 1, tp: 4 });
   });
 
+  it('may have any name, and plans say what they were checked with', () => {
+    const { plans, diagnostics } = checkText(
+      `param __proto__: int = 2\n${fused('mesh (tp: __proto__, dp: fill)')}`,
+    );
+    expect(diagnostics).toEqual([]);
+    expect(Object.entries(plans[0]!.params)).toEqual([['__proto__', 2]]);
+  });
+
   it('what depends on several params names their combinations, or the one that decides', () => {
     const text = (mesh: string): string =>
       `param a: int = 1 in [1, 2, 4]\nparam b: int = 1 in [1, 2, 4]\n${fused(mesh)}`;
