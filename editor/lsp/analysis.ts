@@ -7,10 +7,10 @@ import { createHash } from 'node:crypto';
 import { dirname, relative } from 'node:path';
 import { checkFile, type CheckResult } from '../../compiler/check/check-file.js';
 import {
+  canRun,
   compileInSteps,
   withSimulated,
   type CheckedAndCompiled,
-  type CompiledPlan,
 } from '../../compiler/check-and-compile.js';
 import type { Diagnostic } from '../../compiler/diagnostics/diagnostic.js';
 import { inOrder } from '../../compiler/diagnostics/in-order.js';
@@ -144,7 +144,7 @@ function* simulatedExpectations(
   { compiled }: CheckedAndCompiled,
   memory: CompileMemory,
 ): Generator<undefined, readonly Diagnostic[] | undefined> {
-  const expecting = compiled.filter(({ plan, result }) => expectsOfRuns(plan) && isSound(result));
+  const expecting = compiled.filter(({ plan, result }) => expectsOfRuns(plan) && canRun(result));
   if (expecting.length === 0) return undefined;
   const all: Diagnostic[] = [];
   for (const { plan, result } of expecting) {
@@ -164,11 +164,7 @@ function* simulatedExpectations(
   return all;
 }
 
-function isSound({ runtime, diagnostics }: CompiledPlan['result']): boolean {
-  return runtime.stages.length > 0 && !diagnostics.some(({ severity }) => severity === 'error');
-}
-
-/** Requests per second of every sound plan of the file, for its first workload. */
+/** Requests per second of every plan of the file that can run, for its first workload. */
 function* predictions(
   path: string,
   { checked, read }: Look,
@@ -179,7 +175,7 @@ function* predictions(
   if (workload === undefined) return [];
   const notes: PlanNote[] = [];
   for (const { plan, result } of compiled) {
-    if (plan.origin.file !== path || !isSound(result)) continue;
+    if (plan.origin.file !== path || !canRun(result)) continue;
     const requests = requestsOf(workload, plan.model.shape.context, read);
     if (requests === undefined) continue;
     const { makespan, tokens } = memory.recall(plan, `run ${keyOf(requests)}`, () => {
