@@ -2,89 +2,20 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { compilePlan } from '../../../compiler/compile.js';
-import { FULCRUM_ENGINE, type EngineModel } from '../../../compiler/cost/engine-model.js';
+import type { EngineModel } from '../../../compiler/cost/engine-model.js';
 import { COST_KINDS } from '../../../compiler/cost/program-cost.js';
-import type { RuntimeGraph } from '../../../compiler/ir/runtime-graph.js';
 import { simulate } from '../../../runtime/clock/simulate.js';
-import type { DeviceKind, Plan } from '../../../compiler/plan/plan.js';
-import type { SimulatedRequest, Simulation } from '../../../runtime/clock/simulation.js';
-import {
-  createTimeline,
-  flatSlices,
-  type InnerSlice,
-  type TimedSlice,
-} from '../../../runtime/clock/timeline.js';
+import type { Plan } from '../../../compiler/plan/plan.js';
+import type { SimulatedRequest } from '../../../runtime/clock/simulation.js';
+import { createTimeline, flatSlices, type TimedSlice } from '../../../runtime/clock/timeline.js';
 import type { TransitionMode } from '../../../runtime/scheduler/types.js';
 import { halfResident } from '../../compiler/support/half-resident.js';
-import { makePlan, type PlanOptions } from '../../compiler/support/make-plan.js';
+import { makePlan } from '../../compiler/support/make-plan.js';
 import { requestsOf, RESHARD } from './reshard-plan.js';
+import { FREE_ENGINE, onLane, onTwoNodes, run, sharing, withFaster } from './run-plan.js';
 
 /** Bytes per second of the links of plans made here. */
 const LINK_BANDWIDTH = 5e9;
-
-const FREE_ENGINE: EngineModel = { ...FULCRUM_ENGINE, hostOverhead: false, smallGemmLoss: false };
-
-interface Ran extends Simulation {
-  readonly slices: readonly TimedSlice[];
-  readonly graph: RuntimeGraph;
-}
-
-function run(
-  options: PlanOptions,
-  requests: readonly SimulatedRequest[],
-  engine: EngineModel = FREE_ENGINE,
-  transitions: TransitionMode = 'dataflow',
-  change: (plan: Plan) => Plan = (plan) => plan,
-): Ran {
-  const plan = change(makePlan(options));
-  const { runtime, diagnostics } = compilePlan(plan);
-  expect(diagnostics.filter(({ severity }) => severity === 'error')).toEqual([]);
-  const timeline = createTimeline();
-  const simulation = simulate(runtime, plan, requests, { engine, transitions, timeline });
-  return { ...simulation, slices: timeline.slices(), graph: runtime };
-}
-
-/** All devices of the plan are one processor. */
-const sharing =
-  (shared: DeviceKind['shared']) =>
-  (plan: Plan): Plan => {
-    const kind = { ...plan.topology.devices[0]!.kind, ...(shared && { shared }) };
-    const devices = plan.topology.devices.map((device) => ({ ...device, kind }));
-    return { ...plan, topology: { ...plan.topology, devices } };
-  };
-
-/** Some devices are so many times as fast as declared, in whatever they do. */
-const withFaster =
-  (faster: readonly number[], times: number) =>
-  (plan: Plan): Plan => {
-    const { kind } = plan.topology.devices[0]!;
-    const compute = Object.fromEntries(
-      Object.entries(kind.compute).map(([type, speed]) => [type, speed * times]),
-    );
-    const fast = { ...kind, compute, bandwidth: kind.bandwidth * times };
-    const devices = plan.topology.devices.map((device) =>
-      faster.includes(device.id) ? { ...device, kind: fast } : device,
-    );
-    return { ...plan, topology: { ...plan.topology, devices } };
-  };
-
-/** Two nodes of two devices, with a link between them that is a hundred times slower than within. */
-function onTwoNodes(plan: Plan): Plan {
-  const devices = plan.topology.devices.map((device, i) => {
-    const group = `node[${i >> 1}]`;
-    return { ...device, group, path: `${group}.gpu[${i % 2}]` };
-  });
-  const [link] = plan.topology.links;
-  const links = [
-    { ...link!, scope: 'node[*]', latency: 0 },
-    { ...link!, from: 'node', to: 'node', bandwidth: link!.bandwidth / 100, latency: 0 },
-  ];
-  return { ...plan, topology: { ...plan.topology, devices, links } };
-}
-
-/** Slices of a device's lane. */
-const onLane = ({ slices }: Ran, device: number, thread: string): readonly TimedSlice[] =>
-  slices.filter(({ lane }) => lane.process === `gpu[${device}]` && lane.thread === thread);
 
 describe('simulate', () => {
   it('counts what a ring of ranks and a row of pipeline stages carry over each link', () => {
@@ -211,34 +142,6 @@ describe('simulate', () => {
     // Ranks of each replica in one node, then in both: there and back the link of the nodes has all of both replicas.
     expect(time([0, 1, 2, 3], 2)).toBeCloseTo(time([0, 1, 2, 3], 1), 12);
     expect(time([0, 2, 1, 3], 2)).toBeGreaterThan(1.8 * time([0, 2, 1, 3], 1));
-  });
-
-  it('counts of a faster device what it computes itself, and the wait for the others of its group as a bubble', () => {
-    const stages = [{ name: 'serve', mesh: { tp: 4 } }];
-    const of = (faster: readonly number[]): Ran =>
-      run({ stages }, requestsOf(3, 30, 4), FREE_ENGINE, 'dataflow', withFaster(faster, 4));
-    const [slow, fast, mixed] = [of([]), of([0, 1, 2, 3]), of([1, 2])];
-    expect(mixed.makespan).toBe(slow.makespan);
-    for (const device of [0, 3]) expect(mixed.devices[device]).toEqual(slow.devices[device]);
-    for (const device of [1, 2]) {
-      const { seconds, idle, bubbles } = mixed.devices[device]!;
-      for (const kind of COST_KINDS)
-        expect(seconds[kind]).toBeCloseTo(fast.devices[device]!.seconds[kind], 12);
-      const { gemm, attention, elementwise } = slow.devices[device]!.seconds;
-      expect(idle).toBeCloseTo(((gemm + attention + elementwise) * 3) / 4, 12);
-      expect(bubbles).toBe(idle);
-      // Exchanges are at the same time on all, kernels before them shorter here.
-      const inner = [0, device].map((each) =>
-        onLane(mixed, each, 'queue').flatMap(({ within }) => within!()),
-      );
-      const [ofSlow, ofFast] = inner as [InnerSlice[], InnerSlice[]];
-      expect(ofFast.map(({ name, start }) => [name, start])).toEqual(
-        ofSlow.map(({ name, start }) => [name, start]),
-      );
-      for (const [part, { name, start, end }] of ofFast.entries())
-        if (name === 'kernels') expect(end - start).toBeLessThan(0.5 * (ofSlow[part]!.end - start));
-        else expect(end).toBe(ofSlow[part]!.end);
-    }
   });
 
   it('slows kernels on devices that share a processor, and nothing else', () => {
