@@ -159,7 +159,8 @@ it('follows the scheme while it is open', async () => {
   await page.click('.cm-content');
   for (const colorScheme of ['dark', 'light'] as const) {
     await page.emulateMedia({ colorScheme });
-    expect(await unreadable(page, 200)).toEqual([]);
+    // The page hears of it a little later than its style sheet.
+    await expect.poll(() => unreadable(page, 200), { timeout: 60_000 }).toEqual([]);
   }
   await page.close();
 });
