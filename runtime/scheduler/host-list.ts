@@ -16,6 +16,11 @@ export interface HostList extends PageList {
   readonly claims: Pick<PageList, 'find' | 'holders'>;
   /** Something is put into held pages, from now on. */
   fill(pages: readonly number[]): void;
+  /**
+   * Whether all that is to be in a page is in it: it was published, or would have been had another not been before it. It
+   * is not written again, as others may read it.
+   */
+  isWhole(page: number): boolean;
   /** Held pages that something is in, or is being put into. */
   filled(): number;
   /** The most that ever were. */
@@ -28,6 +33,7 @@ export function createHostList(total: number): HostList {
   const promises = new Map<number, PageKey>();
   /** Pages that hold something, be they held or found. */
   const isFilled: boolean[] = [];
+  const isWhole: boolean[] = [];
   let filled = 0;
   let most = 0;
   const find = (key: PageKey): number | undefined => list.find(key) ?? promised.get(key);
@@ -39,9 +45,14 @@ export function createHostList(total: number): HostList {
     ...list,
     take(pages) {
       const taken = list.take(pages);
-      for (const page of taken ?? []) isFilled[page] = false;
+      for (const page of taken ?? []) isFilled[page] = isWhole[page] = false;
       return taken;
     },
+    publish(page, ...as) {
+      isWhole[page] = true;
+      list.publish(page, ...as);
+    },
+    isWhole: (page) => isWhole[page] === true,
     give(pages) {
       list.give(pages);
       for (const page of pages) {

@@ -104,11 +104,14 @@ function shareHostPages(machine: Machine, sequence: Sequence): void {
   }
 }
 
-/** Positions of computed pages that the sequence's host pages do not hold yet, or hold for it alone. Of pages that it holds with others, the first that leaves its devices fills them. */
+/**
+ * Positions of computed pages that the sequence's host pages do not hold whole yet. Of pages that it holds with others, the
+ * first that leaves its devices fills them.
+ */
 function positionsToLeave(machine: Machine, sequence: Sequence): number[] {
   const { keys, hostPages } = sequence;
   return storedPositions(machine, sequence).filter(
-    (position) => position >= keys.length || machine.host.find(keys[position]!) !== hostPages[position],
+    (position) => position >= keys.length || !machine.host.isWhole(hostPages[position]!),
   );
 }
 

@@ -30,7 +30,7 @@ import { isResident } from './machine.js';
 import type { DeviceGroup, Machine, StageState } from './machine.js';
 import { heldPages } from './page-table.js';
 import type { PageList } from './pages.js';
-import { takesSpills } from './tiers.js';
+import { isSpilling, takesSpills } from './tiers.js';
 import { isHalf, knownTokens } from './sequences.js';
 import { pagesEnd } from './windows.js';
 
@@ -224,7 +224,7 @@ function fillsDisk(machine: Machine): boolean {
 
 /** Whether host pages will be freed without any decode step: by moves under way, or by moves that will follow. */
 function isDraining(machine: Machine): boolean {
-  if (machine.counts.paging_in + machine.counts.spilling > 0) return true;
+  if (machine.counts.paging_in > 0 || isSpilling(machine)) return true;
   for (const { residents } of machine.pools) {
     for (const sequence of residents) {
       const comesIn = sequence.hostPages.length > 0 && sequence.state !== 'gone';

@@ -46,7 +46,12 @@ export function makeHostRoom(
   stays: (sequence: Sequence) => boolean = () => false,
 ): boolean {
   while (machine.host.free() + machine.spillingPages < pages && spillYoungest(machine, stays));
-  return machine.counts.spilling > 0;
+  return isSpilling(machine);
+}
+
+/** Whether a spill is under way, be it one of a sequence that is gone: its pages in the host tier are free after it. */
+export function isSpilling({ counts, pending }: Machine): boolean {
+  return counts.spilling > 0 || pending.values().some(({ kind }) => kind === 'spill');
 }
 
 /**
