@@ -10,7 +10,10 @@ export interface PeakMemory {
   readonly tierPeak: Simulation['tierPeak'];
 }
 
-/** Adds up the most pages that each pool and tier held; pools that lie within others are counted with those. */
+/**
+ * Adds up the most pages that each pool and tier held at one moment, of the host tier filled ones; pools that lie within
+ * others are counted with those.
+ */
 export function peakMemory(graph: RuntimeGraph, states: readonly SchedulerState[]): PeakMemory {
   const kvPeak = new Map<number, number>();
   const most = new Map<string, number>();
