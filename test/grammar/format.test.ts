@@ -78,7 +78,13 @@ describe('formatPlan', () => {
   it.each(['\r\n', '\r', '\n'])(
     'ends lines with a line feed where they end with %j, also in comments',
     (end) => {
-      const lines = ['// said to the end \t', '/* over', '   lines  */', 'param a: int = 1 // and here  ', ''];
+      const lines = [
+        '// said to the end \t',
+        '/* over',
+        '   lines  */',
+        'param a: int = 1 // and here  ',
+        '',
+      ];
       expect(format(lines.join(end))).toBe(
         '// said to the end\n/* over\n   lines  */\nparam a: int = 1 // and here\n',
       );
