@@ -16,7 +16,10 @@ import { at, suggestions, type Context } from './scope.js';
 
 export interface CheckedModel {
   readonly spec: ModelSpec;
-  /** Where a dimension's size comes from: `from config.json of "./m"`, the metadata of a GGUF file, or a property of the declaration. */
+  /**
+   * Where a dimension's size comes from: `from config.json of "./m"`, the metadata of a GGUF file, or a property of the
+   * declaration.
+   */
   readonly provenance: (property: string) => { readonly note: string; readonly origin?: Origin };
   readonly defaults: readonly DefaultTaken[];
 }

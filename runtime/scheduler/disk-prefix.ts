@@ -7,6 +7,7 @@ import { paysToLoad } from './costs.js';
 import type { Lane, Machine } from './machine.js';
 import { positionsToHandOver } from './lanes.js';
 import { positionsFrom, union, withPages } from './page-table.js';
+import { isAwaited } from './pages.js';
 import { claimCost, claimPages, findPages, keysAt, runEnd, tierPrefix } from './prefix.js';
 import type { PageRun } from './prefix.js';
 import type { Sequence } from './sequences.js';
@@ -38,8 +39,7 @@ export function fetchPrefix(
     machine.passedOver.disk++;
     return 'nothing';
   }
-  const isAwaited = keysAt(sequence, positions).some((key) => host.awaited.has(key));
-  if (isAwaited) return 'awaited';
+  if (isAwaited(host, keysAt(sequence, positions))) return 'awaited';
   if (claimCost(host, findPages(sequence, host, positions)) > host.free()) return 'nothing';
   sequence.diskPages = withPages([], positions, claimPages(disk, found.pages)!);
   sequence.computed = tokens;

@@ -24,7 +24,7 @@ import {
   withPages,
 } from './page-table.js';
 import type { PageTable } from './page-table.js';
-import type { PageKey, PageList } from './pages.js';
+import { isAwaited, type PageKey } from './pages.js';
 import {
   claimCost,
   claimPages,
@@ -113,10 +113,6 @@ function positionsToLeave(machine: Machine, sequence: Sequence): number[] {
   return storedPositions(machine, sequence).filter(
     (position) => position >= keys.length || !machine.host.isWhole(hostPages[position]!),
   );
-}
-
-function isAwaited(list: PageList, keys: readonly PageKey[]): boolean {
-  return keys.some((key) => list.awaited.has(key));
 }
 
 /** What a move in either direction says about the pages of a sequence at `positions`. */

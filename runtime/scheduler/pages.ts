@@ -51,6 +51,11 @@ export interface KeyCounts {
   delete(key: PageKey): void;
 }
 
+/** Whether a move under way is about to publish a page under any of the keys. */
+export function isAwaited({ awaited }: Pick<PageList, 'awaited'>, keys: readonly PageKey[]): boolean {
+  return keys.some((key) => awaited.has(key));
+}
+
 function createKeyCounts(): KeyCounts {
   const counts = new Map<PageKey, number>();
   return {

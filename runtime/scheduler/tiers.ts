@@ -24,7 +24,7 @@ import {
 import { hostPagesNeeded, openLanes, takesTurns } from './lanes.js';
 import { isResident, pagesFor, setState } from './machine.js';
 import type { Machine } from './machine.js';
-import type { PageKey, PageList } from './pages.js';
+import { isAwaited, type PageKey, type PageList } from './pages.js';
 import { heldPages, heldPositions, NO_PAGE, pagesAt, withPages } from './page-table.js';
 import type { PageTable } from './page-table.js';
 import { claimCost, claimPages, findPages, fullKeysAt, keysAt, publishPages } from './prefix.js';
@@ -92,7 +92,7 @@ function spillYoungest(machine: Machine, stays: (sequence: Sequence) => boolean)
   const positions = held.filter((_, i) => found[i] === NO_PAGE);
   const keys = fullKeysAt(machine, sequence, positions);
   // Pages that are on their way to disk for another are soon to be shared.
-  if (keys.some((key) => machine.disk.awaited.has(key))) return false;
+  if (isAwaited(machine.disk, keys)) return false;
   const claimed = claimPages(machine.disk, found);
   if (claimed === undefined) return false;
   sequence.diskPages = withPages([], held, claimed);
@@ -213,7 +213,7 @@ export function startFetches(machine: Machine): void {
     if (!hasHostRoom(machine, next, reserve) && isWanted && !isMoving(machine)) dropHalves(machine, next);
     if (!hasHostRoom(machine, next, reserve)) return;
     // Pages that are on their way from disk for another are soon to be shared.
-    if (keysAt(next, heldPositions(next.diskPages)).some((key) => machine.host.awaited.has(key))) return;
+    if (isAwaited(machine.host, keysAt(next, heldPositions(next.diskPages)))) return;
     machine.onDisk.shift();
     if (!bringBack(machine, next)) recompute(machine, next);
   }

@@ -78,21 +78,25 @@ describe('a plan with the mesh of another and less memory', () => {
   });
 });
 
-describe('check and compile', () => {
-  it('hold a plan to what it expects of runs, also where it breaks what it expects of itself', async () => {
-    const file = planFile(
-      'both.plan',
-      `workload some { requests: 6, prompt: 20 tokens, output: 4 tokens }
+/** A plan whose stages take turns on their devices, with what it expects. */
+const turns = (
+  ...expected: readonly string[]
+): string => `workload some { requests: 6, prompt: 20 tokens, output: 4 tokens }
 plan turns for tiny on workstation {
   stage prefill on gpu { mesh (pp: 4) }
   stage decode on gpu { mesh (tp: 2, dp: 2) }
   residence: switch
   flow requests -> prefill -> decode -> results
   expect {
-    transitions <= 0 for some
-    collectives(decode, per: layer) < 2
+    ${expected.join('\n    ')}
   }
-}`,
+}`;
+
+describe('check and compile', () => {
+  it('hold a plan to what it expects of runs, also where it breaks what it expects of itself', async () => {
+    const file = planFile(
+      'both.plan',
+      turns('transitions <= 0 for some', 'collectives(decode, per: layer) < 2'),
     );
     for (const command of ['check', 'compile']) {
       const { status, err } = await runInProcess(command, file);
@@ -104,19 +108,8 @@ plan turns for tiny on workstation {
 });
 
 describe('check --trace', () => {
-  const plan = (bound: string): string => `workload some { requests: 6, prompt: 20 tokens, output: 4 tokens }
-plan turns for tiny on workstation {
-  stage prefill on gpu { mesh (pp: 4) }
-  stage decode on gpu { mesh (tp: 2, dp: 2) }
-  residence: switch
-  flow requests -> prefill -> decode -> results
-  expect {
-    ${bound}
-    never all_reduce in prefill
-    collectives(decode, per: layer) <= 2
-    time <= 3600 s
-  }
-}`;
+  const plan = (bound: string): string =>
+    turns(bound, 'never all_reduce in prefill', 'collectives(decode, per: layer) <= 2', 'time <= 3600 s');
   let trace = '';
   beforeAll(() => {
     trace = join(folder, 'turns.json');

@@ -1,27 +1,14 @@
 /** The table of where the time of devices goes: short, however many there are. */
 import { describe, expect, it } from 'vitest';
 import { timeTable } from '../../cli/device-times.js';
-import { noSeconds } from '../../compiler/cost/program-cost.js';
 import type { Stage } from '../../compiler/plan/plan.js';
 import type { DeviceTime } from '../../runtime/clock/simulation.js';
 import { makePlan } from '../compiler/support/make-plan.js';
+import { movingPages } from './device-time.js';
 
 /** Devices that all differ in how long they move pages. */
 function devices(count: number): readonly DeviceTime[] {
-  return Array.from({ length: count }, (_, id) => {
-    const pages = (id + 1) / 100;
-    return {
-      id,
-      device: `gpu[${id}]`,
-      seconds: noSeconds(),
-      exposedTransition: 0,
-      pages,
-      idle: 1 - pages,
-      bubbles: 0,
-      peak: { weights: 1, workspace: 1, kv: 1, total: 3 },
-      budget: 4,
-    };
-  });
+  return Array.from({ length: count }, (_, id) => movingPages(id, (id + 1) / 100));
 }
 
 const stagesOver = (count: number): readonly Stage[] =>

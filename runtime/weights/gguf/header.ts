@@ -5,7 +5,8 @@
  * Layout (little-endian): `GGUF`, version (u32: 2 or 3), number of tensors (u64), number of metadata entries (u64);
  * per entry a key, a type and a value; per tensor its name, number of dimensions (u32), dimensions (u64, the innermost
  * first), type (u32) and offset (u64) into the data, which begin at the next multiple of `general.alignment` (32 if
- * absent) and have the tensors one behind the other, each padded to such a multiple. A string is its length (u64) and UTF-8 bytes; an array its element type (u32), length (u64) and elements.
+ * absent) and have the tensors one behind the other, each padded to such a multiple. A string is its length (u64) and
+ * UTF-8 bytes; an array its element type (u32), length (u64) and elements.
  */
 import { closeSync, fstatSync, readSync } from 'node:fs';
 import { RuntimeFailure } from '../../failure.js';
