@@ -5,7 +5,7 @@
 import { spawnSync } from 'node:child_process';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { runProjects } from './vitest-projects.mjs';
+import { printSums, runProjects } from './vitest-projects.mjs';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 /** For each test project; a hanging one becomes a failure instead of a hanging gate. */
@@ -27,21 +27,22 @@ function runNode(args) {
   );
 }
 
-const sums = { passed: 0, failed: 0 };
-function count(name, good) {
+const all = { passed: 0, failures: [], skipped: 0 };
+function gate(name, good) {
   console.log(`gate ${name}: ${good ? 'passed' : 'FAILED'}`);
-  sums[good ? 'passed' : 'failed'] += 1;
+  if (good) all.passed += 1;
+  else all.failures.push(`gate ${name}`);
   return good;
 }
 
-if (count('set-up', runNode([join(root, 'scripts', 'setup.mjs'), '--browser']))) {
+if (gate('set-up', runNode([join(root, 'scripts', 'setup.mjs'), '--browser']))) {
   for (const [name, program, args] of GATES) {
-    count(name, runNode([join(root, 'node_modules', program), ...args]));
+    gate(name, runNode([join(root, 'node_modules', program), ...args]));
   }
   const tests = runProjects(root, [], TEST_TIMEOUT_MS);
-  if (tests.skipped > 0) console.log(`${tests.skipped} skipped`);
-  sums.passed += tests.passed;
-  sums.failed += tests.failed;
+  all.passed += tests.passed;
+  all.failures.push(...tests.failures);
+  all.skipped += tests.skipped;
 }
-console.log(`${sums.passed} passed, ${sums.failed} failed`);
-process.exit(sums.failed === 0 ? 0 : 1);
+printSums(all);
+process.exit(all.failures.length === 0 ? 0 : 1);

@@ -5,7 +5,7 @@
 import { spawnSync } from 'node:child_process';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { runProjects } from './vitest-projects.mjs';
+import { printSums, runProjects } from './vitest-projects.mjs';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const setup = spawnSync(process.execPath, [join(root, 'scripts', 'setup.mjs'), '--browser', '--quiet'], {
@@ -13,7 +13,8 @@ const setup = spawnSync(process.execPath, [join(root, 'scripts', 'setup.mjs'), '
 });
 if (setup.status !== 0) process.exit(setup.status ?? 1);
 
-const { passed, failed, skipped } = runProjects(root, process.argv.slice(2), undefined);
-if (skipped > 0) console.log(`${skipped} skipped`);
-console.log(`${passed} passed, ${failed} failed`);
-process.exit(failed === 0 ? 0 : 1);
+const filters = process.argv.slice(2);
+const all = runProjects(root, filters, undefined);
+if (all.passed === 0 && all.failures.length === 0) all.failures.push(`no test ran for ${filters.join(' ')}`);
+printSums(all);
+process.exit(all.failures.length === 0 ? 0 : 1);
