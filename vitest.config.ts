@@ -30,6 +30,8 @@ export default defineConfig({
           include: ['test/browser/**/*.test.ts'],
           testTimeout: 120_000,
           hookTimeout: 60_000,
+          // A page on a machine with much else to do is slow.
+          expect: { poll: { timeout: 60_000 } },
         },
       },
       {

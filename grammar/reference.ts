@@ -326,6 +326,7 @@ export const PROPERTIES = {
       value: requests('256 requests'),
       doc: 'Most requests decoding at once in the stage.',
       standard: '256 requests',
+      fallback: '32 for each step in flight, `dp` times `pp`, where that is more',
     },
   },
   kv: {

@@ -6,7 +6,7 @@
 import { defaultRules } from '../check/plan/flow.js';
 import { divisors, showMesh, tpWidths } from '../check/plan/mesh.js';
 import { evenSplit, TP_DIMS } from '../check/plan/sharding.js';
-import { DEFAULT_BATCH } from '../check/plan/stages.js';
+import { defaultBatch } from '../check/plan/stages.js';
 import { carryingTier } from '../passes/kv-edges.js';
 import type { Mesh, Phase, Plan, Stage, Tier } from '../plan/plan.js';
 import { tiersFor } from '../plan/routes.js';
@@ -229,7 +229,7 @@ const prefillStages: StagesOver = (plan, devices, meshes, { microbatchTokens }) 
     microbatchTokens.map((tokens) =>
       makeStage(plan, 'prefill', ['prefill'], devices, mesh, {
         microbatchTokens: tokens,
-        batchRequests: DEFAULT_BATCH,
+        batchRequests: defaultBatch(mesh),
       }),
     ),
   );

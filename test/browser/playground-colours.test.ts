@@ -75,6 +75,10 @@ async function unreadable(page: Page, least: number): Promise<readonly Contrast[
   return all.filter(({ contrast }) => contrast < READABLE);
 }
 
+/** Holds in a while: the page hears of what is pressed or preferred, and draws, a little later. */
+const isReadable = (page: Page, least: number): Promise<void> =>
+  expect.poll(() => unreadable(page, least)).toEqual([]);
+
 async function openPage(colorScheme: 'light' | 'dark'): Promise<Page> {
   const page = await playground.browser.newPage({ colorScheme, viewport: { width: 1400, height: 1200 } });
   await page.addInitScript({ content: CONTRASTS });
@@ -88,7 +92,7 @@ async function breakText(page: Page): Promise<void> {
   await page.click('.cm-content');
   await page.keyboard.press('Control+End');
   await page.keyboard.insertText('\n/* (Nobody.) */ plan p for nobody on machine {}');
-  await expect.poll(() => page.locator('.cm-lint-marker').count(), { timeout: 60_000 }).toBeGreaterThan(0);
+  await expect.poll(() => page.locator('.cm-lint-marker').count()).toBeGreaterThan(0);
 }
 
 describe.each(['light', 'dark'] as const)('in a %s page one can read', (colorScheme) => {
@@ -99,12 +103,12 @@ describe.each(['light', 'dark'] as const)('in a %s page one can read', (colorSch
   afterAll(() => page.close());
 
   it('the text, selected or not, and sees the cursor', async () => {
-    expect(await unreadable(page, 200)).toEqual([]);
+    await isReadable(page, 200);
     const cursor = `contrast(document.querySelector('.cm-scroller'), getComputedStyle(document.querySelector('.cm-cursor')).borderLeftColor)`;
     expect(await page.evaluate(cursor)).toBeGreaterThan(VISIBLE);
     await page.keyboard.press('Control+a');
     await page.waitForSelector('.cm-selectionBackground');
-    expect(await unreadable(page, 200)).toEqual([]);
+    await isReadable(page, 200);
   });
 
   it('what is found, and the panel that looks for it', async () => {
@@ -113,11 +117,11 @@ describe.each(['light', 'dark'] as const)('in a %s page one can read', (colorSch
     await page.keyboard.type('e');
     await page.keyboard.press('Enter');
     await page.waitForSelector('.cm-searchMatch-selected');
-    expect(await unreadable(page, 200)).toEqual([]);
+    await isReadable(page, 200);
     await page.keyboard.press('Escape');
     await page.keyboard.press('Control+Alt+g');
     await page.waitForSelector('.cm-dialog');
-    expect(await unreadable(page, 200)).toEqual([]);
+    await isReadable(page, 200);
     await page.keyboard.press('Escape');
   });
 
@@ -126,28 +130,28 @@ describe.each(['light', 'dark'] as const)('in a %s page one can read', (colorSch
     await page.keyboard.press('Control+Home');
     await page.hover('.cm-lint-marker');
     await page.waitForSelector('.cm-tooltip-lint');
-    expect(await unreadable(page, 200)).toEqual([]);
+    await isReadable(page, 200);
     await page.click('.cm-content');
     await page.keyboard.press('Control+Shift+M');
     await page.waitForSelector('.cm-panel-lint');
     await page.click('.cm-content');
-    expect(await unreadable(page, 200)).toEqual([]);
+    await isReadable(page, 200);
   });
 
   it('brackets that match', async () => {
     await page.keyboard.press('Control+End');
     await page.keyboard.press('ArrowLeft');
     await page.waitForSelector('.cm-matchingBracket');
-    expect(await unreadable(page, 200)).toEqual([]);
+    await isReadable(page, 200);
   });
 
   it('why there is no simulation', async () => {
     await page.click('button[data-view=simulation]');
-    await expect.poll(() => page.textContent('#text'), { timeout: 60_000 }).toBe('The file has errors.');
+    await expect.poll(() => page.textContent('#text')).toBe('The file has errors.');
     expect(await page.isVisible('#text')).toBe(true);
     // A frame without a page of its own colours is white.
     expect(await page.isVisible('#simulation')).toBe(false);
-    expect(await unreadable(page, 50)).toEqual([]);
+    await isReadable(page, 50);
   });
 });
 
@@ -159,8 +163,7 @@ it('follows the scheme while it is open', async () => {
   await page.click('.cm-content');
   for (const colorScheme of ['dark', 'light'] as const) {
     await page.emulateMedia({ colorScheme });
-    // The page hears of it a little later than its style sheet.
-    await expect.poll(() => unreadable(page, 200), { timeout: 60_000 }).toEqual([]);
+    await isReadable(page, 200);
   }
   await page.close();
 });

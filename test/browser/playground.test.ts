@@ -65,7 +65,7 @@ async function write(text: string): Promise<void> {
 }
 
 const status = (text: string | RegExp): Promise<void> =>
-  expect.poll(() => page.textContent('#status'), { timeout: 60_000 }).toMatch(text);
+  expect.poll(() => page.textContent('#status')).toMatch(text);
 
 describe('the playground in a browser', () => {
   it('compiles its first example', async () => {
@@ -139,7 +139,7 @@ describe('the playground in a browser', () => {
     await page.click('.cm-content');
     await page.keyboard.press('Control+Home');
     await page.keyboard.type('x');
-    await expect.poll(() => page.isVisible('#problems'), { timeout: 60_000 }).toBe(true);
+    await expect.poll(() => page.isVisible('#problems')).toBe(true);
     expect(await page.evaluate('simulations')).toBe(simulations);
     await write(SMALL);
     await status(/^compiles, simulated$/);
@@ -176,7 +176,7 @@ describe('the playground in a browser', () => {
   it('changes the example', async () => {
     await page.click('button[data-view=plan]');
     await page.selectOption('#example', 'pod');
-    await expect.poll(() => page.textContent('#text'), { timeout: 60_000 }).toContain('llama3_405b');
+    await expect.poll(() => page.textContent('#text')).toContain('llama3_405b');
   });
 
   it('never complained', () => {

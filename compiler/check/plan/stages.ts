@@ -48,8 +48,15 @@ export const STAGE_TABLE = {
 
 /** Tokens of a microbatch: enough rows to keep matrix units busy, few enough that a pipeline fills. */
 const MICROBATCH = 2048;
-/** Requests in a decode batch where a plan does not say. */
-export const DEFAULT_BATCH = 256;
+/** Requests in a decode batch of a few devices: weights are read once for them. */
+const BATCH = 256;
+/** Requests of each step in flight at least: a pod has so many steps that a batch for a few devices leaves each next to none. */
+const REQUESTS_OF_STEP = 32;
+
+/** Requests in the decode batch of a stage with a mesh where a plan does not say. */
+export function defaultBatch({ dp, pp }: Pick<Mesh, 'dp' | 'pp'>): number {
+  return Math.max(BATCH, dp * pp * REQUESTS_OF_STEP);
+}
 
 /** The stage of merged syntax, or undefined after reporting. */
 export function readStage(written: MergedStage, use: StageUse): CheckedStage | undefined {
@@ -103,7 +110,7 @@ export function readStage(written: MergedStage, use: StageUse): CheckedStage | u
 
   const layOut = ({ mesh: chosen, defaults: reasons }: Pick<Laid, 'mesh' | 'defaults'>): CheckedStage => {
     const split = merged.split ? layerSplit : evenSplit(layers, chosen.pp);
-    const batchRequests = values.get('batch') ?? DEFAULT_BATCH;
+    const batchRequests = values.get('batch') ?? defaultBatch(chosen);
     const perStep = Math.ceil(batchRequests / (chosen.dp * chosen.pp));
     const prefills = phases.includes('prefill');
     const microbatchTokens = values.get('microbatch') ?? (prefills ? Math.min(MICROBATCH, context) : perStep);
