@@ -109,6 +109,14 @@ describe.each(['light', 'dark'] as const)('in a %s page one can read', (colorSch
     await page.keyboard.press('Control+a');
     await page.waitForSelector('.cm-selectionBackground');
     await isReadable(page, 200);
+    // The line of the cursor has a colour as well.
+    await page.keyboard.press('Control+Home');
+    await page.locator('.cm-line', { hasText: /^\/\// }).first().click();
+    await page.keyboard.press('Home');
+    await page.keyboard.press('Shift+End');
+    await page.waitForSelector('.cm-activeLine:has-text("//")');
+    await page.waitForSelector('.cm-selectionBackground');
+    await isReadable(page, 200);
   });
 
   it('what is found, and the panel that looks for it', async () => {
