@@ -32,17 +32,23 @@ export interface Figure {
 /** A name, whole or in parts: those that name something of a topology are as the plan calls it. */
 export type FigureName = string | readonly (string | Called)[];
 
-/** What is called so: a device kind, a tier or a link as its constants are, a tier of KV, or a way over a link. */
+/**
+ * What is called so: a device kind, a tier or a link as its constants are, the tier of each kind that the plan keeps KV in,
+ * or a way over a link.
+ */
 export interface Called {
-  readonly kind: ConstantOwner['kind'] | 'kv tier' | 'way';
+  readonly kind: ConstantOwner['kind'] | KvTierKind | 'way';
   readonly name: string;
 }
+
+/** A plan has one of each at most, whichever groups have a tier of that name. */
+export type KvTierKind = 'host tier' | 'disk tier';
 
 /** A device kind, tier or link that constants are of. */
 export interface ConstantOwner {
   readonly kind: 'device' | 'tier' | 'link';
   readonly name: string;
-  /** What other figures call it: a tier as plans do, a link by the ways over it. Always as many, in one order. */
+  /** What other figures call it: a link by the ways over it. Always as many, in one order. */
   readonly others: readonly Called[];
   /** Where it stands in the topology, whatever it is called. */
   readonly place: string;
@@ -121,12 +127,14 @@ export function figuresOf(
       'device: KV',
       most((device) => device.peak.kv),
     ),
-    ...[
-      { tier: runtime.hostTier, most: simulation?.tierPeak.host },
-      { tier: runtime.diskTier, most: simulation?.tierPeak.disk },
-    ].flatMap(({ tier, most }) => {
+    ...(
+      [
+        { kind: 'host tier', tier: runtime.hostTier, most: simulation?.tierPeak.host },
+        { kind: 'disk tier', tier: runtime.diskTier, most: simulation?.tierPeak.disk },
+      ] as const
+    ).flatMap(({ kind, tier, most }) => {
       if (tier === undefined) return [];
-      const called: Called = { kind: 'kv tier', name: tier.name };
+      const called: Called = { kind, name: tier.name };
       return [
         peak([called, ': room for KV'], tier.pages * (runtime.hostTier?.pageBytes ?? 0)),
         ...(most === undefined ? [] : [peak([called, ': KV'], most)]),
@@ -186,7 +194,7 @@ function modelFigures({ name, shape, weights, stored }: ModelSpec): readonly Fig
 
 /** What predictions depend on; caps of KV are in the layout. */
 function constantFigures(plan: Plan, texts: ConstantTexts): readonly Figure[] {
-  return ownedConstants(plan, texts).flatMap(({ kind, name, place, tier, link, constants }) => {
+  return ownedConstants(plan, texts).flatMap(({ kind, name, place, link, constants }) => {
     if (kind === 'kv') return [];
     const shown = constants.map(({ what, value, bytes, origin }) => ({
       property: what.slice(`${name}: `.length),
@@ -201,11 +209,7 @@ function constantFigures(plan: Plan, texts: ConstantTexts): readonly Figure[] {
       .filter(({ property, origin }) => SUMMARISED.test(property) && origin !== 'default')
       .map(({ property, value }) => `${property} ${value}`)
       .join(', ');
-    const others: readonly Called[] = link
-      ? waysOver(link).map(way)
-      : tier
-        ? [{ kind: 'kv tier', name: tier }]
-        : [];
+    const others: readonly Called[] = link ? waysOver(link).map(way) : [];
     const owner: ConstantOwner = { kind, name, others, place, summary };
     return shown.map(({ property, value, bytes }) => ({
       ...text('constants', [{ kind, name }, `: ${property}`], value),

@@ -1,6 +1,6 @@
 /**
- * What two plans call devices, tiers and links, where they call them otherwise: they are compared by where they stand, so
- * that no change hides behind a new name.
+ * What two plans call devices, tiers and links, where they call them otherwise: they are compared by where they stand, and
+ * tiers of KV by their kind, so that no change hides behind a new name.
  */
 import { groupBy } from '../../compiler/group-by.js';
 import type { Called, ConstantOwner, Figure, FigureName } from './figures.js';
@@ -20,21 +20,45 @@ export function pairOwners(
 ): readonly [before: readonly NamedFigure[], after: readonly NamedFigure[]] {
   const [old, now] = [ownersOf(before), ownersOf(after)];
   const pairs = renamed(lacking(old, now), lacking(now, old));
-  const names = pairs.map(([was, is]) =>
-    [was, ...was.others].map((part, nth) => {
-      const like = nth === 0 ? is : is.others[nth - 1]!;
-      const whole = part.kind === 'way' ? was.name : part.name;
-      const name = like.name === part.name ? part.name : `${like.name} (${whole} before)`;
-      return { was: keyOf(part), is: keyOf(like), name };
-    }),
-  );
+  const names = [
+    ...pairs.flatMap(([was, is]) =>
+      [was, ...was.others].map((part, nth) => shared(part, nth === 0 ? is : is.others[nth - 1]!, was.name)),
+    ),
+    ...kvTierPairs(before, after).map(([was, is]) => shared(was, is, was.name)),
+  ];
   const [oldNames, newNames] = (['was', 'is'] as const).map(
-    (side) => new Map(names.flat().map((each) => [each[side], each.name])),
+    (side) => new Map(names.map((each) => [each[side], each.name])),
   );
   const alone = (owner: ConstantOwner): boolean =>
     ![old, now].every((owners) => owners.has(keyOf(owner))) && !pairs.some((pair) => pair.includes(owner));
   return [named(before, oldNames!, alone), named(after, newNames!, alone)];
 }
+
+/** What both sides call a part of names, by the key that it has on each; `whole` is what says what it was before. */
+function shared(was: Called, is: Called, whole: string): Readonly<Record<'was' | 'is' | 'name', string>> {
+  const name = is.name === was.name ? was.name : `${is.name} (${whole} before)`;
+  return { was: keyOf(was), is: keyOf(is), name };
+}
+
+/** The tiers of KV of one kind: those of other groups may have other names, or the same. */
+function kvTierPairs(
+  before: readonly Figure[],
+  after: readonly Figure[],
+): readonly (readonly [was: Called, is: Called])[] {
+  const [old, now] = [kvTiers(before), kvTiers(after)];
+  return [...old].flatMap(([kind, was]) => (now.has(kind) ? [[was, now.get(kind)!] as const] : []));
+}
+
+const kvTiers = (figures: readonly Figure[]): ReadonlyMap<Called['kind'], Called> =>
+  new Map(
+    figures
+      .flatMap(({ name }) => name)
+      .flatMap((part) =>
+        typeof part !== 'string' && (part.kind === 'host tier' || part.kind === 'disk tier')
+          ? [[part.kind, part] as const]
+          : [],
+      ),
+  );
 
 const keyOf = ({ kind, name }: Called): string => `${kind} ${name}`;
 

@@ -42,8 +42,6 @@ export interface OwnedConstants {
   readonly name: string;
   /** Where it stands in the topology, whatever it is called; the same for what others declare there. */
   readonly place: string;
-  /** Of a tier, what plans call it: the same in all groups that have one. */
-  readonly tier?: string;
   readonly link?: Link;
   readonly constants: readonly Constant[];
 }
@@ -225,7 +223,7 @@ function tierConstants({ tiers, origin: around }: Topology, texts: ConstantTexts
     const constant = sized(capacity, (value) =>
       given(`${name}: capacity`, value, origin, 'capacity', texts, around),
     );
-    return { kind: 'tier', name, place: `${scopeOf(group)}${medium}`, tier: own, constants: [constant] };
+    return { kind: 'tier', name, place: `${scopeOf(group)}${medium}`, constants: [constant] };
   });
 }
 

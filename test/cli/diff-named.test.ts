@@ -143,6 +143,43 @@ plan p for m on t {
       );
     });
 
+    it('compares the tiers of KV where other groups have tiers of that name that are called otherwise now', async () => {
+      const groups = (name: string, [other, own]: readonly [string, string], capacity = '1 GiB'): string => {
+        const group = (tier: string, size: string): string =>
+          `{ gpu[4]: slow, tier ${tier} { capacity: ${size} }, link gpu <-> gpu { bandwidth: 2 GB/s }, link gpu <-> ${tier} { bandwidth: 1 GB/s } }`;
+        const file = join(folder, name);
+        writeFileSync(
+          file,
+          `device slow { memory: 1 GB, bandwidth: 10 GB/s, compute: { f32: 1 TFLOPS } }
+topology t { old ${group(other, '1 GiB')}, now ${group(own, capacity)} }
+model m { family: llama, layers: 4, hidden: 64, heads: 4, kv_heads: 4, ffn: 128, vocab: 64, context: 128, weights: f32 }
+workload w { requests: 8, prompt: 32, output: 8 }
+plan p for m on t {
+  residence: switch
+  stage a: prefill on now.gpu { mesh (pp: 2, tp: 2) }, stage b: decode on now.gpu { mesh (tp: 4) }, kv { tiers: gpu -> ${own} }
+  flow requests -> a -> b -> results { to b when ${own}.full, to a when ${own}.used < 20% }
+}
+`,
+        );
+        return file;
+      };
+      const before = groups('groups-a.plan', ['host', 'host']);
+      const peaksOf = async (after: string) =>
+        (await diffs(before, after, '--workload', 'w')).all[0]!.changes.filter(
+          ({ group }) => group === 'peak per tier',
+        );
+      expect(await peaksOf(groups('groups-b.plan', ['ram', 'host']))).toEqual([]);
+      for (const [other, own, called] of [
+        ['ram', 'host', 'host'],
+        ['ram', 'dram', 'dram (host before)'],
+        ['host', 'dram', 'dram (host before)'],
+      ] as const) {
+        const changes = await peaksOf(groups('groups-c.plan', [other, own], '2 GiB'));
+        expect(changes.map(({ name }) => name)).toEqual([`${called}: room for KV`]);
+        expect(changes[0]!.before).toBeCloseTo(Number(changes[0]!.after) / 2, -6);
+      }
+    });
+
     it('says what is gone and what is new where nothing stands there on the other side', async () => {
       const own = `gpu[4]: slow, ${peers}, ${host}`;
       const more = `${own}, spare[2]: fast, link spare <-> host { bandwidth: 3 GB/s, latency: 5 us }`;
