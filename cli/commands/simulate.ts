@@ -316,7 +316,9 @@ async function simulateOne(
     transitions: mode,
     ...(timeline && { timeline }),
   });
-  const passed = passedOver(runtime);
+  const prompts = requests.map(({ promptTokens }) => promptTokens);
+  // What is preempted may be longer than any prompt.
+  const passed = simulation.bytes.kvSpilled > 0 ? undefined : passedOver(runtime, prompts);
   const report = {
     ...simulationReport({ plan: plan.name, simulation }),
     engine,

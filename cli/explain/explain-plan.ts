@@ -75,7 +75,7 @@ export function explainPlan(
   const { sharded, transitions, runtime } = compiled;
   const stageOf = (name: string): Stage => plan.stages.find((stage) => stage.name === name)!;
   const flow = plan.flow.stages;
-  const passed = passedOver(runtime);
+  const passed = passedOver(runtime, [runtime.model.shape.context]);
   return {
     ...planReport(runtime, transitions, plan.topology),
     topology: plan.topology.name,

@@ -10,6 +10,7 @@
  */
 
 import type { LoadCosts } from '../../compiler/ir/runtime-graph.js';
+import { pagesSeen, type KvView } from '../../compiler/model/kv-window.js';
 
 /** Where KV lies that may be loaded. */
 export type LoadSource = 'host' | 'disk';
@@ -22,4 +23,26 @@ export function loadSeconds(costs: LoadCosts, from: LoadSource, pages: number): 
 /** Whether loading `pages` pages that hold `tokens` tokens is no slower than computing the tokens again. */
 export function paysToLoad(costs: LoadCosts, from: LoadSource, pages: number, tokens: number): boolean {
   return loadSeconds(costs, from, pages) <= tokens * costs.prefillToken;
+}
+
+/** Pages, and the tokens that are computed again where these are not loaded. */
+export interface Load {
+  readonly pages: number;
+  readonly tokens: number;
+}
+
+/**
+ * The load that pays best of a full page and those of sequences of so many tokens: where it does not pay, none of them
+ * does. Mostly it is a full page; where every layer sees a window alone, a sequence holds few pages for its tokens.
+ */
+export function bestLoad(view: KvView, lengths: Iterable<number>): Load {
+  let best: Load = { pages: 1, tokens: view.pageTokens };
+  for (const tokens of lengths) best = betterLoad(best, view, tokens);
+  return best;
+}
+
+/** The one of two loads that pays better, one of them that of a sequence of so many tokens. */
+export function betterLoad(load: Load, view: KvView, tokens: number): Load {
+  const pages = pagesSeen(view, tokens);
+  return pages * load.tokens < load.pages * tokens ? { pages, tokens } : load;
 }

@@ -1,4 +1,5 @@
 /** What a sequence holds, how it comes by it, and how it gives it up. */
+import { betterLoad } from './costs.js';
 import { countNeed, dropNeed } from './headroom.js';
 import { setBatch, setState } from './machine.js';
 import type { Lane, Machine, Pending, PoolReplica } from './machine.js';
@@ -93,6 +94,7 @@ export function recompute(machine: Machine, sequence: Sequence): void {
 
 /** Where a sequence goes whose KV is in the host tier: back to the queue for prefill, or to that for decode. */
 export function settleOnHost(machine: Machine, sequence: Sequence): void {
+  machine.bestLoad = betterLoad(machine.bestLoad, machine.config, sequence.computed);
   if (isHalf(sequence)) {
     setState(machine, sequence, 'waiting');
     machine.waiting.insert(sequence);

@@ -7,7 +7,7 @@
  */
 import type { LoadCosts } from '../../compiler/ir/runtime-graph.js';
 import { leastCopied } from '../../compiler/model/common-beginning.js';
-import type { LoadSource } from './costs.js';
+import { bestLoad, type Load, type LoadSource } from './costs.js';
 import { createAlikeIndex } from './alike.js';
 import { createInFlight, type InFlight } from './in-flight.js';
 import { createHostList } from './host-list.js';
@@ -144,6 +144,8 @@ export interface Machine {
   diskRoom: number;
   /** Host pages that spills under way will free. */
   spillingPages: number;
+  /** The load that pays best, of those of the prompts that came and the sequences that were in the host tier so far. */
+  bestLoad: Load;
   /** What loads cost, as far as it is known now. */
   costs: LoadCosts;
   readonly sequences: Map<number, Sequence>;
@@ -200,6 +202,7 @@ export function createMachine(config: SchedulerConfig): Machine {
     diskRefused: false,
     diskRoom: config.diskPages,
     spillingPages: 0,
+    bestLoad: bestLoad(config, []),
     costs: config.costs,
     sequences: new Map(),
     waiting: createArrivalQueue(),

@@ -14,7 +14,7 @@
  *            to the host tier that the disk could take from there. With no prompt waiting: not a page is free.
  * - `used`   pages held (also those claimed for prompts in prefill, and not filled yet) over all pages, of the tier and those before it.
  * - `empty`  no page is held, in the tier and those before it.
- * A disk tier that takes nothing (it failed to write, or its loads take too long) is left out of account. One that has
+ * A disk tier that takes nothing (it failed to write, or its loads take too long for all that came) is left out of account. One that has
  * refused pages before counts with those that it took.
  * `requests.empty`: no request waits for prefill, with or without its beginning, or is in it; without barriers, the steps
  *            that end its prefill may still be in flight.

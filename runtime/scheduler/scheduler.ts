@@ -10,6 +10,7 @@
 import { createMachine } from './machine.js';
 import type { Machine, Pending } from './machine.js';
 import { rejection } from './limits.js';
+import { betterLoad } from './costs.js';
 import { admit } from './admission.js';
 import { countNeed } from './headroom.js';
 import { endSequence, forget } from './holding.js';
@@ -168,6 +169,7 @@ function arrive(machine: Machine, request: SchedulerRequest): void {
   }
   const sequence = createSequence(request, machine.arrivals++);
   machine.sequences.set(request.id, sequence);
+  machine.bestLoad = betterLoad(machine.bestLoad, machine.config, request.promptTokens);
   machine.counts.waiting++;
   machine.waiting.insert(sequence);
 }

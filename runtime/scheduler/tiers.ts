@@ -78,10 +78,9 @@ export function startSpills(machine: Machine): void {
   }
 }
 
-/** Whether the disk tier, had it room, would be written to. */
-export function takesSpills(machine: Machine): boolean {
-  const { diskPages, pageTokens } = machine.config;
-  return diskPages > 0 && !machine.diskRefused && paysToLoad(machine.costs, 'disk', 1, pageTokens);
+/** Whether the disk tier, had it room, would be written to for sequences as those that came so far. */
+export function takesSpills({ config, costs, diskRefused, bestLoad }: Machine): boolean {
+  return config.diskPages > 0 && !diskRefused && paysToLoad(costs, 'disk', bestLoad.pages, bestLoad.tokens);
 }
 
 function spillYoungest(machine: Machine, stays: (sequence: Sequence) => boolean): boolean {
@@ -122,7 +121,7 @@ function youngestToSpill(machine: Machine, stays: (sequence: Sequence) => boolea
   for (const sequence of youngestFirst(machine.onHost, machine.halves)) {
     if (stays(sequence)) return undefined;
     if (paysFromDisk(machine, sequence)) return sequence;
-    // Where not even full pages are worth it, nothing is.
+    // Where not even what pays best is worth it, nothing is.
     if (!takesSpills(machine)) return undefined;
   }
   return undefined;

@@ -181,6 +181,46 @@ plan p for m on t {
     if (passedOver !== undefined) expect(passedOver.load).toBeGreaterThan(passedOver.compute);
   });
 
+  it.each([
+    { disk: 0.2, explained: 64, simulated: 30 },
+    { disk: 0.4, explained: undefined, simulated: 30 },
+    { disk: 0.6, explained: undefined, simulated: undefined },
+    { disk: 0.2, capacity: '1 KB', explained: undefined, simulated: undefined },
+  ])('asks of sequences where all layers see a window alone ($disk GB/s, $capacity)', async (each) => {
+    const path = join(folder, 'sliding.plan');
+    const text = `device d { memory: 1 GB, bandwidth: 100 GB/s, compute: { f32: 1 TFLOPS } }
+topology t { gpu[2]: d, tier host { capacity: 1 MB }, tier nvme { capacity: ${each.capacity ?? '1 GB'}, path: "/kv" }, link gpu <-> gpu { bandwidth: 9 GB/s }, link gpu <-> host { bandwidth: 90 GB/s }, link host <-> nvme { bandwidth: ${each.disk} GB/s } }
+model m { family: mistral, layers: 2, hidden: 512, heads: 4, kv_heads: 4, ffn: 512, vocab: 64, context: 64, weights: f32, window: 8 }
+workload w { requests: 40, prompt: 30 tokens, output: 8 tokens }
+plan p for m on t {
+  residence: switch
+  stage prefill on gpu { mesh (pp: 2) }
+  stage decode on gpu { mesh (tp: 2), batch: 2 requests }
+  kv { tiers: gpu -> host -> nvme }
+  flow requests -> prefill -> decode -> results
+}
+`;
+    writeFileSync(path, text);
+    interface Said {
+      readonly passedOver?: { readonly tokens?: number };
+      readonly bytes?: { readonly kvSpilled: number };
+    }
+    const [explained, simulated] = await Promise.all(
+      ['explain', 'simulate'].map(async (command) => {
+        const { plans } = JSON.parse((await runInProcess(command, path, '--json')).out) as { plans: Said[] };
+        return plans[0]!;
+      }),
+    );
+    expect(explained?.passedOver?.tokens).toBe(each.explained);
+    expect(simulated?.passedOver?.tokens).toBe(each.simulated);
+    const spills = each.simulated === undefined && each.capacity === undefined;
+    expect(simulated!.bytes!.kvSpilled > 0).toBe(spills);
+    const { out } = await runInProcess('simulate', path);
+    expect(/nvme takes nothing: loading a sequence of 30 tokens from there takes/.test(out)).toBe(
+      each.simulated !== undefined,
+    );
+  });
+
   it('says where the largest binding of a device caps the room for KV, as check does', async () => {
     const path = join(folder, 'capped.plan');
     const text = `import { llama3_8b } from "std/models"

@@ -288,16 +288,22 @@ describe('transitions', () => {
           const pagesOf = ({ promptTokens }: FakeRequest): number => Math.ceil(promptTokens / pageTokens);
           const pages = list.reduce((sum, each) => sum + pagesOf(each), 0);
           const longest = Math.max(...list.map(pagesOf));
-          const usesDisk = diskPages > 0 && paysToLoad(config.costs, 'disk', 1, pageTokens);
+          const window = option.window ?? Infinity;
+          /** What decode sees of a prompt, and the tiers hold. */
+          const heldOf = (each: FakeRequest): number =>
+            pagesOf(each) - Math.floor(Math.max(0, each.promptTokens + 1 - window) / pageTokens);
+          const paysFor = (each: FakeRequest): boolean =>
+            paysToLoad(config.costs, 'disk', heldOf(each), each.promptTokens);
+          const usesDisk =
+            diskPages > 0 && (paysToLoad(config.costs, 'disk', 1, pageTokens) || list.some(paysFor));
           const tiers = usesDisk ? [hostPages, diskPages] : [hostPages];
           // Each tier may be left with less room than a prompt takes.
           const total = tiers.reduce((sum, each) => sum + each, 0);
           const perFill = Math.floor(0.8 * total) - longest * tiers.length;
           fc.pre(perFill > 0);
           // What is not worth its load stays in the host tier: it must not fill that alone.
-          const stays = (each: FakeRequest): boolean =>
-            usesDisk && !paysToLoad(config.costs, 'disk', pagesOf(each), each.promptTokens);
-          const staying = list.filter(stays).reduce((sum, each) => sum + pagesOf(each), 0);
+          const stays = (each: FakeRequest): boolean => usesDisk && !paysFor(each);
+          const staying = list.filter(stays).reduce((sum, each) => sum + heldOf(each), 0);
           fc.pre(staying <= hostPages - longest);
           const driver = createDriver(config);
           for (const each of list) driver.arrive(each);

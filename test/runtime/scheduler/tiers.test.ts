@@ -1,6 +1,6 @@
 /** The disk tier: what goes there and when, what comes back, and what happens when it cannot. */
 import { describe, expect, it } from 'vitest';
-import { loadSeconds, paysToLoad } from '../../../runtime/scheduler/costs.js';
+import { bestLoad, loadSeconds, paysToLoad } from '../../../runtime/scheduler/costs.js';
 import type { Action } from '../../../runtime/scheduler/types.js';
 import { configOf, nvmeRules } from './configs.js';
 import type { ConfigOptions } from './configs.js';
@@ -34,6 +34,16 @@ describe('paysToLoad', () => {
     expect(paysToLoad(costs, 'host', 4, 8)).toBe(true);
     expect(paysToLoad(costs, 'host', 4, 7)).toBe(false);
     expect(paysToLoad(costs, 'disk', 4, 19)).toBe(false);
+  });
+});
+
+describe('bestLoad', () => {
+  it('is a full page, or a long sequence where every layer sees a window alone', () => {
+    expect(bestLoad({ pageTokens: 4 }, [])).toEqual({ pages: 1, tokens: 4 });
+    expect(bestLoad({ pageTokens: 4 }, [3, 400])).toEqual({ pages: 1, tokens: 4 });
+    // The window of a row behind 40 tokens begins at 32.
+    expect(bestLoad({ pageTokens: 4, window: 9 }, [3, 40, 7])).toEqual({ pages: 2, tokens: 40 });
+    expect(bestLoad({ pageTokens: 4, window: 100 }, [3, 40])).toEqual({ pages: 1, tokens: 4 });
   });
 });
 
@@ -105,6 +115,33 @@ describe('the disk tier', () => {
     expect(spilled.filter((id) => short.includes(id))).toEqual([]);
     expect(switches(driver)).toEqual(['decode']);
     expect(spilled.length).toBeGreaterThan(20);
+    expect(driver.scheduler.state().passedOver.disk).toBe(short.length);
+  });
+
+  it('is used where a page is not worth its load, but what a long sequence holds of a window is', () => {
+    // Two pages with what the window shows of 40 tokens take as long as 36 tokens.
+    const costs = { prefillToken: 1, hostPage: 0, diskPage: 18 };
+    const sliding = { ...tight, window: 9, hostPages: 8, decodePages: 5, prefillPages: 16, costs };
+    const driver = createDriver(configOf('resharded', sliding));
+    batch(driver, 16, 40);
+    driver.drain();
+    expect(sequences(driver, 'spill').length).toBeGreaterThan(10);
+    expect(switches(driver)).toEqual(['decode']);
+    expect(driver.scheduler.state().passedOver.disk).toBe(0);
+  });
+
+  it('passes over short sequences for older ones that are worth their load by the window alone', () => {
+    const costs = { prefillToken: 1, hostPage: 0, diskPage: 18 };
+    const sliding = { ...tight, window: 9, hostPages: 12, decodePages: 5, prefillPages: 16, costs };
+    const driver = createDriver(configOf('resharded', sliding));
+    const short = [8, 9, 10, 11];
+    for (let id = 0; id < 16; id++)
+      driver.arrive({ id, promptTokens: short.includes(id) ? 4 : 40, maxNewTokens: 3, outputTokens: 3 });
+    driver.drain();
+    const spilled = sequences(driver, 'spill');
+    expect(spilled.filter((id) => short.includes(id))).toEqual([]);
+    expect(spilled.filter((id) => id < 8).length).toBeGreaterThan(3);
+    expect(switches(driver)).toEqual(['decode']);
     expect(driver.scheduler.state().passedOver.disk).toBe(short.length);
   });
 
