@@ -20,5 +20,8 @@ export function openModelFile(path: string): number {
   }
   if (fstatSync(file).isFile()) return file;
   closeSync(file);
-  throw new RuntimeFailure('FC0910', `cannot open ${path}: it is not a file`, { subject: path });
+  throw new RuntimeFailure('FC0910', `cannot open ${path}: it is not a file`, {
+    subject: path,
+    help: 'put the file of the model there',
+  });
 }

@@ -141,6 +141,7 @@ describe('model directory', () => {
     expect(failureOf(() => openModelDirectory(dir))).toMatchObject({
       code: 'FC0910',
       message: `cannot open ${join(dir, 'model.safetensors')}: it is not a file`,
+      details: { help: 'put the file of the model there' },
     });
   });
 
