@@ -54,8 +54,9 @@ export function readSchema(schema: unknown): SchemaAnswer {
       }
     }
     for (const name of definitions.keys()) refuseCircle(name, definitions);
-    refuseEndless(definitions);
-    return { kind: 'accepted', shape: { root: shapeOf(root, '', root), definitions } };
+    const shape = { root: shapeOf(root, '', root), definitions };
+    refuseEndless(shape);
+    return { kind: 'accepted', shape };
   } catch (error) {
     if (!(error instanceof Refused)) throw error;
     return { kind: 'refused', at: error.at, why: error.message };
@@ -173,11 +174,38 @@ function refuseCircle(name: string, definitions: ReadonlyMap<string, Shape>): vo
   follow(definitions.get(name)!);
 }
 
+/** The definitions that a shape refers to, or another that it refers to does. */
+function reached({ root, definitions }: AnswerShape): ReadonlySet<string> {
+  const seen = new Set<string>();
+  const follow = (shape: Shape): void => {
+    switch (shape.kind) {
+      case 'reference':
+        if (seen.has(shape.to)) return;
+        seen.add(shape.to);
+        follow(definitions.get(shape.to)!);
+        return;
+      case 'choice':
+        shape.of.forEach(follow);
+        return;
+      case 'array':
+        follow(shape.items);
+        return;
+      case 'object':
+        shape.properties.forEach((property) => follow(property.shape));
+        return;
+      case 'map':
+        follow(shape.values);
+    }
+  };
+  follow(root);
+  return seen;
+}
+
 /**
- * Refuses a definition of which no text ever ends, since each holds another of its kind. With all definitions so does every
- * other part of a schema have a text.
+ * Refuses a definition of which no text ever ends, since each holds another of its kind, where an answer may come to it.
+ * With all those definitions so does every other part of a schema have a text.
  */
-function refuseEndless(definitions: ReadonlyMap<string, Shape>): void {
+function refuseEndless(answer: AnswerShape): void {
   const ending = new Set<string>();
   const ends = (shape: Shape): boolean => {
     switch (shape.kind) {
@@ -196,9 +224,9 @@ function refuseEndless(definitions: ReadonlyMap<string, Shape>): void {
   let known: number;
   do {
     known = ending.size;
-    for (const [name, shape] of definitions) if (!ending.has(name) && ends(shape)) ending.add(name);
+    for (const [name, shape] of answer.definitions) if (!ending.has(name) && ends(shape)) ending.add(name);
   } while (ending.size > known);
-  const endless = [...definitions.keys()].find((name) => !ending.has(name));
+  const endless = [...reached(answer)].find((name) => !ending.has(name));
   if (endless !== undefined)
     throw new Refused(endless.slice(1), 'no text of it ends: it always needs another');
 }

@@ -59,6 +59,8 @@ describe('schemas that answers cannot be held to', () => {
     ],
     [
       {
+        type: ['array', 'object'],
+        items: { anyOf: [{ type: 'object', additionalProperties: { $ref: '#/definitions/a' } }] },
         definitions: {
           leaf: { const: 1 },
           a: { type: 'array', items: { $ref: '#/definitions/b' }, minItems: 1 },
@@ -86,6 +88,17 @@ describe('schemas that answers cannot be held to', () => {
     const b = { type: 'array', items: { $ref: '#/$defs/c' }, minItems: 2 };
     const schema = { $ref: '#/$defs/a', $defs: { a, b, c: { type: 'string' } } };
     expect(readSchema(schema)).toMatchObject({ kind: 'accepted' });
+  });
+
+  it('are none where no text of a definition ends that answers do not come to', () => {
+    const $defs = {
+      used: person,
+      a: node({ $ref: '#/$defs/b' }, ['next']),
+      b: node({ $ref: '#/$defs/a' }, ['next']),
+    };
+    for (const schema of [person, { type: 'array', items: { $ref: '#/$defs/used' } }])
+      expect(readSchema({ ...schema, $defs })).toMatchObject({ kind: 'accepted' });
+    expect(readSchema({ ...node({ $ref: '#/$defs/b' }), $defs })).toMatchObject({ kind: 'refused' });
   });
 
   it('are none for notes alone', () => {
