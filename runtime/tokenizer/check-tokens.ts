@@ -17,15 +17,15 @@ export function largestTokenId(origin: string, json: Json): number {
       help: 'fetch or convert the tokenizer again',
     });
   };
-  const { model, added_tokens: added = [] } = json;
+  const { model } = json;
+  const added = json['added_tokens'] ?? [];
   if (!isObject(model)) return refuse('it has no `model`');
   const { vocab } = model;
   if (!isObject(vocab) && !Array.isArray(vocab)) return refuse('its `model` has no `vocab`');
   if (!Array.isArray(added)) return refuse('its `added_tokens` are no list');
   refuseMerges(model, refuse);
-  const names = new Map<number, string>();
   let largest = -1;
-  const take = (name: unknown, id: unknown, where: string): void => {
+  const take = (names: Map<number, string>, name: unknown, id: unknown, where: string): void => {
     if (typeof name !== 'string') return refuse(`${where} is no token`);
     if (!Number.isSafeInteger(id) || (id as number) < 0) {
       return refuse(`${where} has the id ${JSON.stringify(id)}, which is no whole number from 0`);
@@ -39,18 +39,21 @@ export function largestTokenId(origin: string, json: Json): number {
     names.set(id as number, name);
     largest = Math.max(largest, id as number);
   };
+  const own = new Map<number, string>();
   if (Array.isArray(vocab)) {
     // Ids are places in the list.
     vocab.forEach((entry: unknown, id) => {
       const [name, score] = Array.isArray(entry) ? (entry as readonly unknown[]) : [];
-      take(typeof score === 'number' ? name : undefined, id, `entry ${id} of \`vocab\``);
+      take(own, typeof score === 'number' ? name : undefined, id, `entry ${id} of \`vocab\``);
     });
   } else {
-    for (const [name, id] of Object.entries(vocab)) take(name, id, `token ${JSON.stringify(name)}`);
+    for (const [name, id] of Object.entries(vocab)) take(own, name, id, `token ${JSON.stringify(name)}`);
   }
+  // An added token may take over the id of another in `vocab`, as that of a reserved one.
+  const over = new Map<number, string>();
   added.forEach((token: unknown, i) => {
     const { content, id }: Json = isObject(token) ? token : {};
-    take(content, id, `entry ${i} of \`added_tokens\``);
+    take(over, content, id, `entry ${i} of \`added_tokens\``);
   });
   return largest;
 }
@@ -58,7 +61,7 @@ export function largestTokenId(origin: string, json: Json): number {
 /** Merges are pairs of tokens, or texts of two with a space between, and all of one kind. */
 function refuseMerges(model: Json, refuse: (what: string) => never): void {
   const { merges, type } = model;
-  if (merges === undefined && type !== 'BPE') return;
+  if ((merges === undefined || merges === null) && type !== 'BPE') return;
   if (!Array.isArray(merges)) return refuse('its `model` is BPE and has no list of `merges`');
   const arePairs = Array.isArray(merges[0]);
   const isPair = (merge: unknown): boolean =>

@@ -52,7 +52,8 @@ export function loadTokenizer(model: string, vocab = Infinity): TextTokenizer {
     : directoryTokenizer(dir);
   const largestId = largestTokenId(origin, json);
   validateVocabulary({ origin, largestId }, vocab);
-  const split = withNumericSplits(json);
+  // The library takes neither null nor nothing for a list.
+  const split = withNumericSplits({ ...json, added_tokens: json['added_tokens'] ?? [] });
   let tokenizer: Tokenizer;
   try {
     tokenizer = new Tokenizer(split, config);

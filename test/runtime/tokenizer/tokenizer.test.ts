@@ -270,6 +270,7 @@ describe('bad tokenizers', () => {
       add({ id: 299.5, content: 'x' }),
       'entry 2 of `added_tokens` has the id 299.5, which is no whole number from 0',
     ],
+    [(json) => (json.model['merges'] = null), 'its `model` is BPE and has no list of `merges`'],
     [add({ id: 1, content: '<x>' }), 'tokens "<|eos|>" and "<x>" both have the id 1'],
     [word('new', 7), 'both have the id 7'],
     [word('new', -1), 'token "new" has the id -1, which is no whole number from 0'],
@@ -294,6 +295,37 @@ describe('bad tokenizers', () => {
       expect(() => loadTokenizer(dir)).toThrow(message);
     },
   );
+
+  it('are none where an added token takes over an id of the vocabulary', () => {
+    const json = JSON.parse(JSON.stringify(good)) as Tokens;
+    const [reserved] = Object.entries(json.model['vocab'] as object).find(([, id]) => id === 299)!;
+    add({ id: 299, content: '<|im_end|>', special: true, normalized: false })(json);
+    const config = { ...plainConfig, eos_token: '<|im_end|>' };
+    const loaded = loadTokenizer(directory('taken over', json, config), 300);
+    const plain = loadTokenizer(directory('not taken over', good, plainConfig));
+    const text = 'Good day, ';
+    expect(loaded.encode(`${text}<|im_end|>${text}`, false)).toEqual([
+      ...plain.encode(text, false),
+      299,
+      ...plain.encode(text, false),
+    ]);
+    expect(reserved).not.toBe('<|im_end|>');
+    expect([loaded.tokenText(299), loaded.decode([299])]).toEqual(['<|im_end|>', '']);
+    expect(loaded.stopIds).toEqual([299]);
+  });
+
+  it('are none for a null in the place of what may be absent', () => {
+    const { tokenizer: json } = byteTokenizer(300, 128) as unknown as { tokenizer: Tokens };
+    const vocab = Object.keys(json.model['vocab'] as object).map((name, i) => [name, -i]);
+    const unigram = { ...json, model: { type: 'Unigram', unk_id: 0, vocab, merges: null } };
+    const loaded = loadTokenizer(directory('unigram', unigram, plainConfig));
+    expect(loaded.decode(loaded.encode('abc', false))).toBe('abc');
+    const ids = (added: object, name: string): readonly number[] =>
+      loadTokenizer(directory(name, { ...json, post_processor: null, ...added }, {})).encode('abc', false);
+    const none = ids({ added_tokens: [] }, 'no added tokens');
+    expect(ids({ added_tokens: null }, 'null for added tokens')).toEqual(none);
+    expect(ids({ added_tokens: undefined }, 'added tokens left out')).toEqual(none);
+  });
 
   it('are refused for an id beyond the vocabulary before tables of that size are made', () => {
     const json = JSON.parse(JSON.stringify(good)) as Tokens;
