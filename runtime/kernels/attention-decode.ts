@@ -52,7 +52,7 @@ ${each(
 ${eachSlice((c) => `      o${g}_${c} *= shrink${g};`)}`,
 )}
       let here = min(count - t, ${lanes}u);
-      for (var j = 0u; j < here; j++) {
+      for (var j = ${op.windowed ? 'max(oldest, start + t) - start - t' : '0u'}; j < here; j++) {
         let value = base + (t + j) * ${2 * parts}u + ${parts}u;
 ${eachSlice((c) => `        let v${c} = load(value + part${c});`)}
 ${each(

@@ -85,6 +85,8 @@ ${eachKey(
       l${s} += p${s}_${j};`,
 )}`,
 )}
+      // What a row does not see takes no part: where a later token of the tile has values that are no numbers, a product
+      // with them would be none either, whatever the weight.
 ${list(
   parts,
   (i) => `      {
@@ -92,7 +94,7 @@ ${list(
 ${each((s) => `        var sum${s} = o${s}_${i} * shrink${s};`)}
 ${eachKey(
   (j) => `        let v${j} = subgroupBroadcast(v, ${j}u);
-${each((s) => `        sum${s} += p${s}_${j} * v${j};`)}`,
+${each((s) => `        sum${s} += p${s}_${j} * select(vec${vector}f(), v${j}, p${s}_${j} != 0f);`)}`,
 )}
 ${each((s) => `        o${s}_${i} = sum${s};`)}
       }`,

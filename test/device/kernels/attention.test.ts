@@ -96,17 +96,39 @@ describe('attention with windows and soft caps', () => {
   it('reads no page before the window', async () => {
     // Keys out of sight are NaN: a product with one would show even where its weight is zero.
     const sees = { start: 50, count: 1 };
+    const unread = Array.from({ length: 32 }, (_, token) => token);
     for (const tileRows of [1, 16])
-      await check('f32', CASES[2]!, [sees], tileRows, bench.limits(), { window: 16 }, 32);
+      await check('f32', CASES[2]!, [sees], tileRows, bench.limits(), { window: 16 }, unread);
   });
 });
+
+describe('attention beside tokens whose keys and values are no numbers', () => {
+  const prompt = { start: 0, count: 37 };
+  for (const dtype of ['f32', 'f16'] as const)
+    for (const one of [CASES[1]!, CASES[2]!, CASES[3]!])
+      for (const scoring of [{}, { window: 6 }]) {
+        const name = `${dtype}, ${JSON.stringify(one)}, ${JSON.stringify(scoring)}`;
+        it(`leaves the rows as they are that do not see them: ${name}`, async () => {
+          // Within a tile, at the border of two, and the last of all.
+          for (const spoilt of [[9], [15, 16], [36]]) {
+            await check(dtype, one, [prompt], 16, bench.limits(), scoring, spoilt);
+            await check(dtype, one, [prompt], 16, withoutSubgroups(bench.limits()), scoring, spoilt);
+            for (const start of [37, 43])
+              await check(dtype, one, [{ start, count: 1 }, ...DECODE], 1, bench.limits(), scoring, spoilt);
+          }
+        });
+      }
+});
+
+/** A NaN of both types with 16 bits. */
+const NO_NUMBER = 0x7fff;
 
 interface Scoring {
   readonly window?: number;
   readonly softcap?: number;
 }
 
-/** `unread`: positions below it are NaN in the pages. */
+/** `spoilt`: positions of the first sequence that are NaN in the pages; in all are those behind the last token. */
 async function check(
   dtype: DType,
   one: Case,
@@ -114,7 +136,7 @@ async function check(
   tileRows: number,
   limits: DeviceLimits,
   scoring: Scoring = {},
-  unread = 0,
+  spoilt: readonly number[] = [],
 ): Promise<void> {
   const { heads, kvHeads, headDim, pageTokens, share } = one;
   const all = heads * (share?.ranks ?? 1);
@@ -149,14 +171,19 @@ async function check(
     tableLength += pagesOf[chunk]!;
   });
   const rows = rowOf.length;
-  for (let token = 0; token < unread; token++) {
-    const page = order[Math.floor(token / pageTokens)]!;
-    const at = address(page, layer, 0, token % pageTokens, 0, 0);
+  const spoil = (chunk: number, token: number): void => {
+    const page = order[tableStarts[chunk]! + Math.floor(token / pageTokens)]!;
     for (let head = 0; head < kvHeads; head++) {
-      const start = at + head * pageTokens * 2 * headDim;
-      new Float32Array(kv.words.buffer).fill(NaN, start, start + 2 * headDim);
+      const start = address(page, layer, head, token % pageTokens, 0, 0);
+      const end = start + 2 * headDim;
+      if (dtype === 'f32') new Float32Array(kv.words.buffer).fill(NaN, start, end);
+      else new Uint16Array(kv.words.buffer).fill(NO_NUMBER, start, end);
     }
-  }
+  };
+  for (const token of spoilt) spoil(0, token);
+  chunks.forEach((_, chunk) => {
+    for (let token = lengths[chunk]!; token < pagesOf[chunk]! * pageTokens; token++) spoil(chunk, token);
+  });
   const qkv = activation(rows, (rowHeads + 2 * kvHeads) * headDim, () => random.normal() * 2);
   const scale = 1 / Math.sqrt(headDim);
   const shared = share && { [share.of === 'row' ? 'rowHeads' : 'pageHeads']: all };
@@ -194,6 +221,10 @@ async function check(
         return kv.at(address(page, layer, kvHead, token % pageTokens, side, dim));
       };
       const first = Math.max(0, position + 1 - (scoring.window ?? Infinity));
+      if (chunk === 0 && spoilt.some((token) => token >= first && token <= position)) {
+        row.fill(NaN);
+        continue;
+      }
       const scores = Array.from({ length: position + 1 - first }, (_, index) => {
         const token = first + index;
         let dot = 0;

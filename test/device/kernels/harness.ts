@@ -177,9 +177,15 @@ export function expectActivation(
   for (let r = 0; r < rows; r++) {
     for (let c = 0; c < cols; c++) {
       const want = reference(r, c);
+      if (Number.isNaN(want)) {
+        expect(got[r * stride + c], `row ${r} col ${c}`).toBeNaN();
+        continue;
+      }
       scale = Math.max(scale, Math.abs(want));
-      const error = Math.abs(got[r * stride + c]! - want);
-      if (!(error <= worst)) {
+      const distance = Math.abs(got[r * stride + c]! - want);
+      // What is no number is greater than all, and stays the worst.
+      const error = Number.isNaN(distance) ? Infinity : distance;
+      if (error > worst) {
         worst = error;
         where = `row ${r} col ${c}: got ${got[r * stride + c]}, want ${want}`;
       }
