@@ -19,8 +19,14 @@ export interface ChatOptions {
 /** Prompt text of a conversation. Fails with FC0917. */
 export type ChatRenderer = (messages: readonly ChatMessage[], options: ChatOptions) => string;
 
-/** Numbers of all `range`s of one rendering: more than any conversation asks for, and gone through in seconds. */
-const MAX_RANGES = 100_000;
+/**
+ * Items that the loops of one rendering go through, calls of macros and numbers of `range`s, all together: more than any
+ * conversation asks for, and done in seconds. What a filter does with a list or a text is not counted.
+ */
+const MAX_STEPS = 1_000_000;
+
+/** What counts a step: a template can call nothing so. */
+const STEP = ' step';
 
 const SPECIAL_TOKENS = ['bos_token', 'eos_token', 'unk_token', 'pad_token'];
 
@@ -37,6 +43,7 @@ export function chatRenderer(
   let template: Template;
   try {
     template = new Template(text);
+    countSteps(template.parsed);
     template.parsed.body.unshift(...new Template('{% set range = bounded_range %}').parsed.body);
   } catch (cause) {
     throw new RuntimeFailure(
@@ -52,7 +59,9 @@ export function chatRenderer(
   return (messages, { addGenerationPrompt, kwargs }) => {
     try {
       const defaults = { ...special, tools: null, add_generation_prompt: addGenerationPrompt };
-      return template.render({ ...defaults, ...kwargs, messages, bounded_range: boundedRange() });
+      const take = stepCounter();
+      const counted = { [STEP]: () => take(1), bounded_range: boundedRange(take) };
+      return template.render({ ...defaults, ...kwargs, messages, ...counted });
     } catch (cause) {
       throw new RuntimeFailure(
         'FC0917',
@@ -65,17 +74,60 @@ export function chatRenderer(
   };
 }
 
-/** Jinja's `range` for one rendering. The library's is of any length, and a loop over it takes the process down. */
-function boundedRange(): (first: number, last?: number, step?: number) => readonly number[] {
-  let left = MAX_RANGES;
+/** Takes steps of one rendering, and fails when there are no more. */
+function stepCounter(): (steps: number) => true {
+  let left = MAX_STEPS;
+  return (steps) => {
+    left -= steps;
+    if (left < 0) throw new Error(`its loops and ranges take more than ${MAX_STEPS} steps`);
+    return true;
+  };
+}
+
+/** Jinja's `range` for one rendering. The library's is of any length, and takes the process down. */
+function boundedRange(
+  take: (steps: number) => true,
+): (first: number, last?: number, step?: number) => readonly number[] {
   return (first, last, step = 1) => {
     const [from, to] = last === undefined ? [0, first] : [first, last];
     if (step === 0) throw new Error('range() step must not be zero');
     const length = Math.max(0, Math.ceil((to - from) / step)) || 0;
-    left -= length;
-    if (left < 0) throw new Error(`its ranges are of more than ${MAX_RANGES} numbers`);
+    take(length);
     return Array.from({ length }, (_, i) => from + i * step);
   };
+}
+
+interface Node {
+  readonly type: string;
+  [part: string]: unknown;
+}
+
+/**
+ * Has every item of a loop and every call of a macro in a parsed template take a step: a loop asks first whether it goes
+ * through an item, whatever its body does.
+ */
+function countSteps(part: unknown): void {
+  if (typeof part !== 'object' || part === null) return;
+  Object.values(part).forEach(countSteps);
+  const node = part as Node;
+  const step: Node = { type: 'CallExpression', callee: { type: 'Identifier', value: STEP }, args: [] };
+  if (node.type === 'For') {
+    const iterable = node['iterable'] as Node;
+    const isFiltered = iterable.type === 'SelectExpression';
+    const both = {
+      type: 'BinaryExpression',
+      operator: { value: 'and' },
+      left: step,
+      right: iterable['test'],
+    };
+    node['iterable'] = {
+      type: 'SelectExpression',
+      lhs: isFiltered ? iterable['lhs'] : iterable,
+      test: isFiltered ? both : step,
+    };
+  } else if (node.type === 'Macro') {
+    (node['body'] as Node[]).unshift({ type: 'If', test: step, body: [], alternate: [] });
+  }
 }
 
 /** A special token is written as text or as `{ "content": text }`. */

@@ -211,17 +211,36 @@ describe('chat templates', () => {
     expect(rendered('no step', '{{ range(1, 2, 0) }}')).toThrow(/step must not be zero/);
   });
 
+  const twice = (inner: string): string => `{% set r = range(5000) %}{% for i in r %}${inner}{% endfor %}`;
   it.each([
     ['one', '{% for i in range(100000000) %}x{% endfor %}'],
     ['nested', '{% for i in range(5000) %}{% for j in range(50000) %}{% endfor %}{% endfor %}'],
+    ['of one list', twice('{% for j in r %}{% endfor %}')],
+    ['that end at once', twice('{% for j in r %}{% break %}{% endfor %}')],
+    ['that pass over all', twice('{% for j in r if false %}{% endfor %}')],
+    [
+      'of macros',
+      '{% macro f(n) %}{% if n > 0 %}{{ f(n - 1) }}{{ f(n - 1) }}{% endif %}{% endmacro %}{{ f(40) }}',
+    ],
   ])('refuses endless loops: %s', (name, text) => {
-    const message = 'the chat template refuses the messages: its ranges are of more than 100000 numbers';
+    const message =
+      'the chat template refuses the messages: its loops and ranges take more than 1000000 steps';
     expect(rendered(`endless ${name}`, text)).toThrow(expect.objectContaining({ code: 'FC0917', message }));
   });
 
-  it('counts the ranges of every rendering anew', () => {
-    const render = rendered('long', '{{ range(60000) | length }}');
-    expect([render(), render()]).toEqual(['60000', '60000']);
+  it('renders what is honestly quadratic, and loops as they are without a count', () => {
+    const pairs = '{% for i in range(600) %}{% for j in range(600) %}{% endfor %}{% endfor %}done';
+    expect(rendered('quadratic', pairs)()).toBe('done');
+    const loops =
+      '{% macro m(x) %}<{{ x }}>{% endmacro %}' +
+      '{% for i in range(6) if i % 2 %}{{ m(i) }}{{ loop.index }}/{{ loop.length }} {% else %}none{% endfor %}' +
+      '{% for i in [] %}x{% else %}none{% endfor %}{% for k, v in {"a": 1}.items() %}{{ k }}{{ v }}{% endfor %}';
+    expect(rendered('loops', loops)()).toBe('<1>1/3 <3>2/3 <5>3/3 nonea1');
+  });
+
+  it('counts the steps of every rendering anew', () => {
+    const render = rendered('long', '{{ range(600000) | length }}');
+    expect([render(), render()]).toEqual(['600000', '600000']);
   });
 
   it('turns raise_exception into a request failure', () => {
