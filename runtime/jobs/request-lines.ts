@@ -1,6 +1,6 @@
 /** Reads a batch file line by line, without holding it in memory. Blank lines are skipped. */
 import { isUtf8 } from 'node:buffer';
-import { closeSync, constants, createReadStream, openSync, readSync, statSync } from 'node:fs';
+import { closeSync, constants, createReadStream, openSync, readlinkSync, readSync, statSync } from 'node:fs';
 import { Socket } from 'node:net';
 import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
@@ -69,25 +69,46 @@ const WRITER_WAIT = 20;
 
 /**
  * A pipe once it has a writer. Opening it as a file would wait for one and could not be given up either, so it is
- * opened without waiting: a read then gives nothing while there is no writer, EAGAIN once there is one.
+ * opened without waiting: a read then gives nothing while there is no writer, EAGAIN once there is one. A pipe without a
+ * name had its writer from the start: where a read gives nothing, there was nothing.
  */
 async function openPipe(path: string, signal: AbortSignal | undefined): Promise<Socket> {
   const fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
+  const first = hasHadWriter(path, fd) ? undefined : await firstOfWriter(fd, signal);
+  const socket = new Socket({ fd, readable: true, writable: false });
+  if (first !== undefined) socket.unshift(first);
+  return socket;
+}
+
+/** Names of what this process, or another, has open already. */
+const DESCRIPTOR = /^\/(dev\/(stdin|fd\/\d+)|proc\/(self|\d+)\/fd\/\d+)$/;
+
+/** Whether somebody has had the pipe open before: without a writer, its end has come. */
+function hasHadWriter(path: string, fd: number): boolean {
+  if (DESCRIPTOR.test(path)) return true;
+  try {
+    // By another name, a link to one of those; only Linux tells.
+    return readlinkSync(`/proc/self/fd/${fd}`).startsWith('pipe:');
+  } catch {
+    return false;
+  }
+}
+
+/** Waits for a writer of a pipe; what it had written by then, if anything. Closes the pipe when that fails. */
+async function firstOfWriter(fd: number, signal: AbortSignal | undefined): Promise<Buffer | undefined> {
   const chunk = Buffer.alloc(PIPE_CHUNK);
-  let first = 0;
-  while (first === 0 && !signal?.aborted) {
+  while (!signal?.aborted) {
     try {
-      first = readSync(fd, chunk);
+      const bytes = readSync(fd, chunk);
+      if (bytes > 0) return chunk.subarray(0, bytes);
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code === 'EAGAIN') break;
+      if ((error as NodeJS.ErrnoException).code === 'EAGAIN') return undefined;
       closeSync(fd);
       throw error;
     }
-    if (first === 0) await setTimeout(WRITER_WAIT);
+    await setTimeout(WRITER_WAIT);
   }
-  const socket = new Socket({ fd, readable: true, writable: false });
-  if (first > 0) socket.unshift(chunk.subarray(0, first));
-  return socket;
+  return undefined;
 }
 
 /** How many requests a batch file holds; reads it once. Fails as `readRequestLines` does. */

@@ -1,6 +1,7 @@
 /** Batches that end before their requests do: what is answered by then is kept, and they say why. */
 import { execFileSync, spawn } from 'node:child_process';
-import { closeSync, openSync, readFileSync, writeFileSync, writeSync } from 'node:fs';
+import { once } from 'node:events';
+import { closeSync, openSync, readFileSync, symlinkSync, writeFileSync, writeSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { RuntimeFailure } from '../../../runtime/failure.js';
 import { localEncoder, type PromptEncoder } from '../../../runtime/jobs/prompt-encoder.js';
@@ -119,6 +120,20 @@ describe('a batch cut short', () => {
     expect(summary).toMatchObject({ read: 2, readAll: true, answered: 2, interrupted: false });
     expect(results.map((line) => line.custom_id).sort()).toEqual(['b', 'ä']);
     writer.kill();
+  });
+
+  it.skipIf(process.platform !== 'linux')('does not wait for a writer of a pipe without a name', async () => {
+    const reader = spawn('sh', ['-c', "true | sh -c 'echo $$; exec sleep 60 2>/dev/null'"]);
+    const [pid] = (await once(reader.stdout, 'data')) as [Buffer];
+    const requestsPath = `/proc/${pid.toString().trim()}/fd/0`;
+    const link = path('link');
+    symlinkSync(requestsPath, link);
+    try {
+      for (const each of [requestsPath, link])
+        await expect(run([], { requestsPath: each })).rejects.toMatchObject({ code: 'FC0916' });
+    } finally {
+      process.kill(Number(pid));
+    }
   });
 
   it('answers what a pipe has given without waiting for more', async () => {
