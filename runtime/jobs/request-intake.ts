@@ -5,7 +5,7 @@
 import { requestDigest } from './batch-identity.js';
 import { otherRequest } from './batch-start.js';
 import type { FinishedRequest } from './journal-format.js';
-import { refuse, RequestRefused } from './request-error.js';
+import { RequestRefused } from './request-error.js';
 import { parseBatchLine, type BatchRequest } from './request.js';
 import type { RequestLine } from './request-lines.js';
 
@@ -24,7 +24,7 @@ export function createIntake(finished: readonly FinishedRequest[], resultsPath: 
   /** Line of every custom_id. */
   const seen = new Map<string, number>();
   const parse = (line: RequestLine): BatchRequest => {
-    if (line.damaged) refuse('invalid_json', 'the line is not UTF-8');
+    if (line.unreadable !== undefined) throw new RequestRefused(line.unreadable);
     const request = parseBatchLine(line.text);
     const before = seen.get(request.customId);
     if (before !== undefined) {

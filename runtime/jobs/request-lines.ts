@@ -2,19 +2,33 @@
 import { isUtf8 } from 'node:buffer';
 import { closeSync, constants, createReadStream, openSync, readlinkSync, readSync, statSync } from 'node:fs';
 import { Socket } from 'node:net';
-import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
 import { setTimeout } from 'node:timers/promises';
 import { RuntimeFailure } from '../failure.js';
 import { systemReason } from '../system-reason.js';
+import { createLineSplitter, TOO_LONG, type SplitLine } from './line-splitter.js';
+import type { RequestError } from './request-error.js';
 
 export interface RequestLine {
   /** From 1, as editors count. */
   readonly number: number;
   readonly text: string;
-  /** Some of its bytes are no UTF-8; other characters stand for them in `text`. */
-  readonly damaged?: true;
+  /**
+   * Why it cannot be read as it is: some of its bytes are no UTF-8, and other characters stand for them in `text`, or it
+   * is too long, and `text` has nothing of it.
+   */
+  readonly unreadable?: RequestError;
 }
+
+const MIB = 1 << 20;
+/** Bytes of a line. More than any request needs, and few enough for a text in memory. */
+const MOST_LINE = 64 * MIB;
+
+const NOT_UTF8: RequestError = { code: 'invalid_json', message: 'the line is not UTF-8' };
+const BEYOND_MOST: RequestError = {
+  code: 'invalid_request',
+  message: `the line has more than ${MOST_LINE / MIB} MiB`,
+};
 
 /**
  * The lines of a batch file. Ends early when the signal aborts, also while a pipe has nothing to give. Fails with
@@ -22,27 +36,27 @@ export interface RequestLine {
  */
 export async function* readRequestLines(path: string, signal?: AbortSignal): AsyncGenerator<RequestLine> {
   const stream = await openInput(path, signal);
-  const lines = createInterface({ input: stream, crlfDelay: Infinity });
-  const end = (): void => {
-    lines.close();
-    stream.destroy();
-  };
+  const end = (): void => void stream.destroy();
   signal?.addEventListener('abort', end);
+  const splitter = createLineSplitter(MOST_LINE);
   let number = 0;
   let found = 0;
+  const requestsOf = function* (lines: readonly SplitLine[]): Generator<RequestLine> {
+    for (const line of lines) {
+      number++;
+      const request = requestLine(number, line);
+      if (signal?.aborted || request === undefined) continue;
+      found++;
+      yield request;
+    }
+  };
   try {
     if (signal?.aborted) return;
-    for await (const line of lines) {
-      number++;
-      const bytes = Buffer.from(line, 'latin1');
-      const decoded = bytes.toString();
-      const text = number === 1 ? decoded.replace(/^\ufeff/, '') : decoded;
-      if (text.trim() === '') continue;
-      found++;
-      yield { number, text, ...(!isUtf8(bytes) && { damaged: true }) };
-    }
+    for await (const chunk of stream) yield* requestsOf(splitter.push(chunk as Buffer));
+    yield* requestsOf(splitter.end());
   } catch (cause) {
-    throw unreadable(path, cause);
+    // An abort ends the stream before its time.
+    if (!signal?.aborted) throw unreadable(path, cause);
   } finally {
     signal?.removeEventListener('abort', end);
     end();
@@ -50,15 +64,20 @@ export async function* readRequestLines(path: string, signal?: AbortSignal): Asy
   if (found === 0 && !signal?.aborted) throw holdsNone(path);
 }
 
+/** A line as a request; undefined when it is blank. */
+function requestLine(number: number, bytes: SplitLine): RequestLine | undefined {
+  if (bytes === TOO_LONG) return { number, text: '', unreadable: BEYOND_MOST };
+  const decoded = bytes.toString();
+  const text = number === 1 ? decoded.replace(/^\ufeff/, '') : decoded;
+  if (text.trim() === '') return undefined;
+  return { number, text, ...(!isUtf8(bytes) && { unreadable: NOT_UTF8 }) };
+}
+
 /** A pipe is read by events: a read of a file that waits for a pipe cannot be given up, not even by exiting. */
 async function openInput(path: string, signal: AbortSignal | undefined): Promise<Readable> {
   try {
     const isPipe = statSync(path).isFIFO();
-    const stream = isPipe
-      ? await openPipe(path, signal)
-      : createReadStream(path, { fd: openSync(path, 'r') });
-    // A character for every byte: what is no UTF-8 is for the line to tell, and no other character ends a line.
-    return stream.setEncoding('latin1');
+    return isPipe ? await openPipe(path, signal) : createReadStream(path, { fd: openSync(path, 'r') });
   } catch (cause) {
     throw unreadable(path, cause);
   }

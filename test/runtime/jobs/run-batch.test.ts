@@ -1,4 +1,4 @@
-import { existsSync, linkSync, readFileSync, writeFileSync } from 'node:fs';
+import { appendFileSync, existsSync, linkSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import type { GeneratedToken } from '../../../runtime/engine/types.js';
@@ -132,6 +132,24 @@ describe('a batch', () => {
     expect(results.find((line) => line.custom_id === 'whole')!.response!.body.choices[0]!.text).toBe(
       'a\u2028b\u2029c',
     );
+  });
+
+  it('refuses a line that is too long for a text, and serves those around it', async () => {
+    const requestsPath = requestFile([]);
+    const around = ['before', 'behind'].map((id) => completionLine(id, { prompt: 'x' }));
+    writeFileSync(requestsPath, `${around[0]}\r\n`);
+    const piece = Buffer.alloc(1 << 23, 'x');
+    for (let i = 0; i < 9; i++) appendFileSync(requestsPath, piece);
+    appendFileSync(requestsPath, `\r\n${around[1]}`);
+    const { summary, results } = await run([], { requestsPath });
+    expect(summary).toMatchObject({ read: 3, readAll: true, answered: 2, failed: 1 });
+    expect(results.filter(({ error }) => error !== null)).toMatchObject([
+      { id: 'batch_req_00000002', custom_id: null, error: { code: 'invalid_request' } },
+    ]);
+    expect(results.find(({ error }) => error !== null)!.error!.message).toBe(
+      'line 2: the line has more than 64 MiB',
+    );
+    expect(results.map((line) => line.custom_id)).toEqual(expect.arrayContaining(['before', 'behind']));
   });
 
   it('honours n, stop, max_tokens and ignore_eos', async () => {
