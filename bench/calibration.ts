@@ -10,7 +10,7 @@
  *   npm run bench:calibration -- [clerk | 110m] [request sets]
  */
 import { mkdtempSync, rmSync } from 'node:fs';
-import { cpus, tmpdir, totalmem } from 'node:os';
+import { tmpdir, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { againstReport, describeAgainst, readRun } from '../cli/against.js';
 import { calibratedPlan, describeCalibration, memoryOf } from '../cli/calibration.js';
@@ -22,6 +22,7 @@ import type { Plan, Topology } from '../compiler/plan/plan.js';
 import { simulate } from '../runtime/clock/simulate.js';
 import { createTimeline, flatSlices } from '../runtime/clock/timeline.js';
 import { calibrate, FULL_EFFORT, measurePace } from '../runtime/device/calibrate.js';
+import { foreignShare, processorSeconds, type ProcessorSeconds } from '../runtime/device/processor-time.js';
 import { shapesOf } from '../runtime/device/calibration-shapes.js';
 import { listAdapters } from '../runtime/device/dawn-instance.js';
 import { openDevices } from '../runtime/device/dawn.js';
@@ -69,28 +70,9 @@ plan p for m on here_machine { stage serve: prefill + decode on gpu { mesh (tp: 
   return using.topology;
 }
 
-interface ProcessorSeconds {
-  /** Of all processors, idle or not; of all work; of this process. */
-  readonly all: number;
-  readonly work: number;
-  readonly own: number;
-}
-
-function processorSeconds(): ProcessorSeconds {
-  const { user, system } = process.cpuUsage();
-  let [all, idle] = [0, 0];
-  for (const { times } of cpus()) {
-    idle += times.idle;
-    all += times.idle + times.user + times.nice + times.sys + times.irq;
-  }
-  return { all: all / 1e3, work: (all - idle) / 1e3, own: (user + system) / 1e6 };
-}
-
 /** What part of the processors other work has had since then. */
 function foreignWork(since: ProcessorSeconds): string {
-  const now = processorSeconds();
-  const foreign = now.work - since.work - (now.own - since.own);
-  return `other work had ${Math.round((100 * Math.max(0, foreign)) / (now.all - since.all))}% of the processors`;
+  return `other work had ${Math.round(100 * foreignShare(since, processorSeconds()))}% of the processors`;
 }
 
 /** Devices of their own, closed before others are opened, as one command after another would. */

@@ -3,6 +3,7 @@ import { isAbsolute } from 'node:path';
 import { formatExactBytes } from '../compiler/check/units.js';
 import { formatPlan } from '../grammar/format.js';
 import type { Calibration } from '../runtime/device/calibrate.js';
+import type { MeasuredMove } from '../runtime/device/calibration-pages.js';
 import type { AdapterReport } from '../runtime/device/dawn-instance.js';
 import { ATTENTION_TILE_ROWS } from '../runtime/kernels/kernel.js';
 import { formatDuration, formatTable } from './format.js';
@@ -53,6 +54,7 @@ const NOTES = {
     '// Matrix products of as many rows as are fastest; others by their rows in `gemm`. Attention is the `sustained` compute.',
   shared: '// What each keeps of that while so many compute, and an exchange of one while the others do.',
   peers: '// Through the host.',
+  flat: '// Times hardly grew with bytes, and a bandwidth is that of the most bytes: measure again on an idle machine.',
   host: '// As KV pages move, out and in, and as large writes do.',
   overhead:
     '// Of the host a step, a request, a token and recording a kernel, of the devices a kernel; by ranks runs of kernels beside what these do, and samples.',
@@ -115,6 +117,7 @@ export function calibratedPlan({ name, adapter, measured, memory, hostMemory }: 
       ? []
       : [
           NOTES.peers,
+          ...flatNote([send, ...allReduce]),
           `link gpu <-> gpu { bandwidth: ${giga(send.bandwidth)} GB/s, latency: ${micro(send.latency)}, allreduce: { ${groups.join(', ')} }, allreduce_latency: { ${latenciesOf(allReduce)} }, allgather_latency: { ${latenciesOf(allGather)} } }`,
         ];
   const text = [
@@ -142,6 +145,7 @@ export function calibratedPlan({ name, adapter, measured, memory, hostMemory }: 
     `tier host { capacity: ${hostMemory} }`,
     ...peers,
     NOTES.host,
+    ...flatNote([pages.out, pages.in]),
     `link gpu <-> host { bandwidth: ${giga(pages.out.bandwidth)} GB/s, bandwidth_back: ${giga(pages.in.bandwidth)} GB/s, weights: ${giga(staging.upload)} GB/s, latency: ${micro(latency)} }`,
     NOTES.overhead,
     `overhead { step: ${micro(step)}, request: ${micro(request)}, kernel: ${micro(dispatch)}, submit: { ${among(submits)} }, read: { ${among(reads)} }, choose: ${micro(choose)}, encode: ${micro(recording)} }`,
@@ -151,6 +155,34 @@ export function calibratedPlan({ name, adapter, measured, memory, hostMemory }: 
   if (formatted.kind === 'broken')
     throw new Error(`a calibration that cannot be parsed: ${formatted.errors[0]!.code}`);
   return formatted.text;
+}
+
+function flatNote(moves: readonly MeasuredMove[]): readonly string[] {
+  return moves.some(({ isFlat }) => isFlat) ? [NOTES.flat] : [];
+}
+
+/** Part of the processors that other work may have while a machine is measured. */
+const BUSY = 0.1;
+
+/** What makes figures of a calibration doubtful, a sentence each. */
+export function doubtsOf({ pages, send, allReduce }: Calibration, foreign: number): readonly string[] {
+  const moves: readonly (readonly [what: string, move: MeasuredMove | undefined])[] = [
+    ['KV pages out', pages.out],
+    ['KV pages in', pages.in],
+    ...allReduce.map((each) => [`all-reduce of ${each.devices}`, each] as const),
+    ['send', send],
+  ];
+  const flat = moves.filter(([, move]) => move?.isFlat).map(([what]) => what);
+  return [
+    ...(foreign > BUSY
+      ? [
+          `other work had ${Math.round(100 * foreign)}% of the processors meanwhile, and the figures are of both; measure again on an idle machine`,
+        ]
+      : []),
+    ...(flat.length === 0
+      ? []
+      : [`times hardly grew with bytes, and the bandwidth is that of the most bytes: ${flat.join(', ')}`]),
+  ];
 }
 
 /** What was measured, for people. */

@@ -9,9 +9,10 @@ import { calibrate, FULL_EFFORT, QUICK_EFFORT } from '../runtime/device/calibrat
 import { shapesOf, type CalibrationShapes } from '../runtime/device/calibration-shapes.js';
 import { listAdapters, type AdapterReport } from '../runtime/device/dawn-instance.js';
 import { openDevices } from '../runtime/device/dawn.js';
+import { foreignShare, processorSeconds } from '../runtime/device/processor-time.js';
 import { RuntimeFailure } from '../runtime/failure.js';
 import { refuseTaken } from '../runtime/refuse-taken.js';
-import { calibratedPlan, describeCalibration, importOf, memoryOf } from './calibration.js';
+import { calibratedPlan, describeCalibration, doubtsOf, importOf, memoryOf } from './calibration.js';
 import { devicesToMeasure, type DevicesWanted } from './calibrated-devices.js';
 import type { CommandContext } from './command.js';
 import { readCalibration, setByHand, type EarlierCalibration } from './earlier-calibration.js';
@@ -178,10 +179,13 @@ async function calibrateMachine(options: DevicesOptions, { terminal }: CommandCo
   const devices = await openDevices(count);
   try {
     const effort = { ...(quick ? QUICK_EFFORT : FULL_EFFORT), ...shapes };
+    const before = processorSeconds();
     const measured = await calibrate(devices, (what) => err(terminal, `measuring ${what}`), effort);
     const sizes = { ...memoryOf(adapter, count, totalmem()), ...kept };
     const plan = calibratedPlan({ name, adapter, measured, ...sizes });
+    const foreign = foreignShare(before, processorSeconds());
     err(terminal, `${describeCalibration(measured)}\n`);
+    for (const doubt of doubtsOf(measured, foreign)) err(terminal, `warning: ${doubt}`);
     const problem = file === undefined ? undefined : writeText(file, plan);
     if (json) out(terminal, jsonDocument('devices', { adapter, calibration: measured, plan }));
     // What took minutes to measure is not lost with a disk that is full by now.

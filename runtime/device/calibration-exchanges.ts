@@ -23,6 +23,8 @@ export interface MeasuredExchange {
   readonly latency: number;
   /** Bytes of the tensor per second beyond that. */
   readonly bandwidth: number;
+  /** Times hardly grew with bytes: the bandwidth is that of the most bytes, latency and all, and no less than that. */
+  readonly isFlat?: true;
 }
 
 export type Exchange = (
@@ -89,10 +91,10 @@ export function measureExchange(
         bytes,
         seconds: await inARow(devices, () => once(devices, buffers, bytes), roundSeconds),
       });
-    const { latency, bandwidth } = fitLine(times);
+    const { latency, ...line } = fitLine(times);
     const [least] = SIZES;
     const behind = await typicalBehind(work, () => once(devices, buffers, least!), roundSeconds);
-    return { devices: devices.length, latency: Math.max(latency, behind - least! / bandwidth), bandwidth };
+    return { devices: devices.length, latency: Math.max(latency, behind - least! / line.bandwidth), ...line };
   });
 }
 
@@ -185,14 +187,18 @@ async function withBuffers<T>(
   }
 }
 
+/** Of the time of the most bytes, the least part that is of bytes where they can be told from the rest. */
+const TELLING = 0.01;
+
 /**
  * Latency and bandwidth that seconds by bytes come nearest to, by the squares of relative errors: sizes lie far apart, and
- * each is to count.
+ * each is to count. Disturbed times may fall with size: no bandwidth follows from them but the one that was reached.
+ *
+ * @param times by rising size
  */
-export function fitLine(times: readonly { readonly bytes: number; readonly seconds: number }[]): {
-  readonly latency: number;
-  readonly bandwidth: number;
-} {
+export function fitLine(
+  times: readonly { readonly bytes: number; readonly seconds: number }[],
+): Omit<MeasuredExchange, 'devices'> {
   let [w, wx, wy, wxx, wxy] = [0, 0, 0, 0, 0];
   for (const { bytes, seconds } of times) {
     const weight = 1 / seconds ** 2;
@@ -202,8 +208,10 @@ export function fitLine(times: readonly { readonly bytes: number; readonly secon
     wxx += weight * bytes * bytes;
     wxy += weight * bytes * seconds;
   }
-  const slope = (w * wxy - wx * wy) / (w * wxx - wx * wx);
-  const latency = Math.max(0, (wy - Math.max(0, slope) * wx) / w);
-  // Disturbed times may fall with size: then nothing can be said of bytes but that they cost little.
-  return { latency, bandwidth: 1 / Math.max(slope, 1e-15) };
+  const rise = (w * wxy - wx * wy) / (w * wxx - wx * wx);
+  const most = times.at(-1)!;
+  const isFlat = rise * most.bytes < TELLING * most.seconds;
+  const slope = isFlat ? most.seconds / most.bytes : rise;
+  const latency = Math.max(0, (wy - slope * wx) / w);
+  return { latency, bandwidth: 1 / slope, ...(isFlat && { isFlat }) };
 }

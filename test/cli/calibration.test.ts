@@ -2,7 +2,7 @@
 import { totalmem } from 'node:os';
 import { describe, expect, it } from 'vitest';
 import { devicesToMeasure } from '../../cli/calibrated-devices.js';
-import { calibratedPlan, describeCalibration, importOf, memoryOf } from '../../cli/calibration.js';
+import { calibratedPlan, describeCalibration, doubtsOf, importOf, memoryOf } from '../../cli/calibration.js';
 import { readCalibration, setByHand, type EarlierCalibration } from '../../cli/earlier-calibration.js';
 import { checkFile } from '../../compiler/check/check-file.js';
 import { oneFileHost } from '../../compiler/host.js';
@@ -12,6 +12,7 @@ import { routesOf } from '../../compiler/plan/routes.js';
 import { roadsOf } from '../../compiler/reshard/roads.js';
 import { formatPlan } from '../../grammar/format.js';
 import type { Calibration } from '../../runtime/device/calibrate.js';
+import { foreignShare } from '../../runtime/device/processor-time.js';
 import type { AdapterReport } from '../../runtime/device/dawn-instance.js';
 
 const ADAPTER: AdapterReport = {
@@ -137,6 +138,20 @@ describe('a calibrated plan file', () => {
     expect(topology.overhead.kernel).toBeCloseTo(25e-6, 9);
     expect(topology.overhead.step).toBeCloseTo(150e-6, 9);
     expect(topology.overhead.request).toBeCloseTo(4e-6, 9);
+  });
+
+  it('says of what is doubtful that it is, and is a calibration all the same', () => {
+    const flat = { latency: 1e-4, bandwidth: 1e9, isFlat: true } as const;
+    const measured: Calibration = { ...MEASURED, pages: { ...MEASURED.pages, in: flat } };
+    const doubt = 'times hardly grew with bytes, and the bandwidth is that of the most bytes: KV pages in';
+    expect(doubtsOf(measured, 0.02)).toEqual([doubt]);
+    const { text } = checked(measured);
+    expect(text).toContain('// Times hardly grew with bytes');
+    expect(readCalibration(text).kind).toBe('calibration');
+    expect(checked(MEASURED).text).not.toContain('hardly grew');
+    expect(doubtsOf(MEASURED, 0.02)).toEqual([]);
+    const busy = doubtsOf(MEASURED, foreignShare({ all: 5, work: 2, own: 1 }, { all: 9, work: 5, own: 2 }));
+    expect(busy).toEqual([expect.stringContaining('other work had 50% of the processors')]);
   });
 
   it('has no share that rises with the devices, which is noise', () => {

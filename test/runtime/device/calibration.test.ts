@@ -79,7 +79,9 @@ describe('a calibration', () => {
           bytes,
           seconds: latency + bytes / bandwidth,
         }));
+        fc.pre(2 ** 20 / bandwidth > 0.02 * latency);
         const fitted = fitLine(times);
+        expect(fitted.isFlat).toBeUndefined();
         for (const { bytes, seconds } of times) {
           expect(fitted.latency + bytes / fitted.bandwidth).toBeGreaterThan(seconds * 0.999);
           expect(fitted.latency + bytes / fitted.bandwidth).toBeLessThan(seconds * 1.001);
@@ -108,15 +110,17 @@ describe('a calibration', () => {
     }
   });
 
-  it('makes something of times that fall with size', () => {
-    const { latency, bandwidth } = fitLine([
+  it('takes the bandwidth of the most bytes where times do not grow with size, and says so', () => {
+    const falling = fitLine([
       { bytes: 4096, seconds: 2e-4 },
       { bytes: 65536, seconds: 1e-4 },
     ]);
-    expect(latency).toBeGreaterThan(1e-4);
-    expect(latency).toBeLessThan(2e-4);
-    expect(Number.isFinite(bandwidth)).toBe(true);
-    expect(2 ** 30 / bandwidth).toBeLessThan(1e-4);
+    expect(falling).toMatchObject({ bandwidth: 65536 / 1e-4, isFlat: true });
+    expect(falling.latency).toBeGreaterThan(0);
+    expect(falling.latency).toBeLessThan(2e-4);
+    const level = fitLine([4096, 65536].map((bytes) => ({ bytes, seconds: 1e-4 + bytes * 1e-14 })));
+    expect(level.isFlat).toBe(true);
+    expect(level.bandwidth).toBeCloseTo(65536 / 1e-4, -5);
   });
 
   it('takes the shapes of the ranks of a plan', () => {
