@@ -64,8 +64,8 @@ export const FAILURE_CODES: Readonly<Record<`FC09${string}`, FailureKind>> = {
     meaning: 'A trace to hold a plan against cannot be read, or is of no run of the plan.',
   },
   FC0930: {
-    slug: 'results-unfinished',
-    meaning: 'The results file is of a run that was cut short: it must be resumed or overwritten on purpose.',
+    slug: 'results-there',
+    meaning: 'The results file holds something already: it must be resumed or overwritten on purpose.',
   },
   FC0931: {
     slug: 'other-batch',

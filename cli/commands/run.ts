@@ -20,7 +20,7 @@ export const addRunCommand: AddCommand = (program, context) => {
     .addOption(
       new Option('--resume', 'go on where an earlier run into the same file stopped').conflicts('overwrite'),
     )
-    .option('--overwrite', 'replace the results of a run that was cut short')
+    .option('--overwrite', 'replace what the results file holds')
     .option('--limit <count>', 'only the first so many requests of the file', parseCount)
     .option('--ordered', 'run requests in the order of the file, and not in the one that helps')
     .option('--no-prefix-reuse', 'compute every prompt whole, also what it has in common with others')

@@ -2,14 +2,14 @@
  * How a batch starts on its results file: afresh, where an earlier run stopped, or not at all. What is finished is
  * read from the journal beside the results, and trusted only where it and the results bear each other out.
  *
- * | there is                                  | new                | resume                  | overwrite |
- * | ----------------------------------------- | ------------------ | ----------------------- | --------- |
- * | no results, or none finished              | afresh             | afresh                  | afresh    |
- * | journal of a run cut short                | FC0930             | go on                   | afresh    |
- * | journal of a complete run                 | afresh             | go on (with what is left) | afresh  |
- * | results without a journal                 | afresh             | FC0932                  | afresh    |
- * | damaged journal                           | FC0932             | FC0932                  | afresh    |
- * | a process that runs the batch (after a wait) | FC0933          | FC0933                  | FC0933    |
+ * | there is                                     | new    | resume                    | overwrite |
+ * | -------------------------------------------- | ------ | ------------------------- | --------- |
+ * | no results, or none finished                 | afresh | afresh                    | afresh    |
+ * | journal of a run cut short                   | FC0930 | go on                     | afresh    |
+ * | journal of a complete run                    | FC0930 | go on (with what is left) | afresh    |
+ * | results, or anything else, without a journal | FC0930 | FC0932                    | afresh    |
+ * | damaged journal                              | FC0932 | FC0932                    | afresh    |
+ * | a process that runs the batch (after a wait) | FC0933 | FC0933                    | FC0933    |
  */
 import { closeSync, openSync, readFileSync, readSync, statSync } from 'node:fs';
 import { setTimeout } from 'node:timers/promises';
@@ -25,7 +25,7 @@ import {
 } from './journal-format.js';
 import { isRunning, OWNER_POLL_MS, OWNER_WAIT_MS, runInProgress } from './process-mark.js';
 
-/** `new` refuses to replace results of a run that was cut short, `overwrite` does not. */
+/** `new` refuses to replace anything, `overwrite` does not. */
 export type StartMode = 'new' | 'resume' | 'overwrite';
 
 export type BatchStart =
@@ -57,10 +57,11 @@ export async function planStart(resultsPath: string, mode: StartMode, own: OwnBa
     });
   }
   const parsed = await readJournal(resultsPath);
+  const isEmpty = (results?.size ?? 0) === 0;
   if (mode === 'overwrite') return { kind: 'fresh' };
   if (parsed === undefined) {
-    if (mode === 'resume' && (results?.size ?? 0) > 0) throw withoutJournal(resultsPath);
-    return { kind: 'fresh' };
+    if (isEmpty) return { kind: 'fresh' };
+    throw mode === 'resume' ? withoutJournal(resultsPath) : notOfARun(resultsPath);
   }
   if (parsed.problem !== undefined) throw unusable(resultsPath, parsed.problem);
   const { journal } = parsed;
@@ -69,7 +70,7 @@ export async function planStart(resultsPath: string, mode: StartMode, own: OwnBa
     checkResults(resultsPath, journal.finished);
     return { kind: 'resume', journal };
   }
-  if (!journal.complete && journal.finished.length > 0) throw unfinished(resultsPath, journal);
+  if (!isEmpty && journal.finished.length > 0) throw alreadyThere(resultsPath, journal);
   return { kind: 'fresh' };
 }
 
@@ -166,12 +167,23 @@ function crcOf(file: number, begin: number, end: number): number {
 
 const FRESH = '`--overwrite` starts the batch again and replaces the results';
 
-function unfinished(resultsPath: string, journal: Journal): RuntimeFailure {
-  const count = journal.finished.length;
+function alreadyThere(resultsPath: string, { finished, complete }: Journal): RuntimeFailure {
+  const count = finished.length;
+  const results = `${count} finished ${count === 1 ? 'result' : 'results'}`;
+  const [run, goesOn] = complete
+    ? ['complete', 'does what requests there are beyond these, if any']
+    : ['cut short', 'goes on where it stopped'];
+  return new RuntimeFailure('FC0930', `${resultsPath} holds ${results} of a run that was ${run}`, {
+    subject: resultsPath,
+    help: `\`--resume\` ${goesOn}; ${FRESH}`,
+  });
+}
+
+function notOfARun(resultsPath: string): RuntimeFailure {
   return new RuntimeFailure(
     'FC0930',
-    `${resultsPath} holds ${count} finished ${count === 1 ? 'result' : 'results'} of a run that was cut short`,
-    { subject: resultsPath, help: `\`--resume\` goes on where it stopped; ${FRESH}` },
+    `${resultsPath} is there already, and no journal says that it holds results of a run`,
+    { subject: resultsPath, help: 'name another file with --out; `--overwrite` replaces this one' },
   );
 }
 

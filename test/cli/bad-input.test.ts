@@ -305,7 +305,7 @@ describe('fulcrum run with bad input', () => {
     writeFileSync(results, 'kept\n');
     const { file = at('good.plan'), requests = at('good.jsonl'), model: directory } = prepare();
     const run = await runInProcess(
-      ...['run', file, '--requests', requests, '--out', results],
+      ...['run', file, '--requests', requests, '--out', results, '--overwrite'],
       ...(directory === undefined ? [] : ['--model', directory]),
     );
     for (const text of says) expect(run.err).toMatch(text);

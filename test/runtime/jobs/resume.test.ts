@@ -257,16 +257,42 @@ describe('starting without --resume', () => {
     expect(resultsOf(path)).toEqual(expected);
   });
 
-  it('replaces results of a complete run, and of one that finished nothing', async () => {
+  it('refuses to replace results of a complete run, unless asked to', async () => {
     const path = newPath();
     await runBatch(job(path));
-    await runBatch(job(path));
+    const kept = readFileSync(path);
+    await expect(runBatch(job(path))).rejects.toMatchObject({
+      code: 'FC0930',
+      message: expect.stringContaining('12 finished results of a run that was complete') as unknown,
+    });
+    expect(readFileSync(path)).toEqual(kept);
+    expect(await runBatch(job(path, { start: 'overwrite' }))).toMatchObject({ answered: 9, resumed: 0 });
     expect(resultsOf(path)).toEqual(expected);
+  });
+
+  it('refuses to replace a file that is of no run, unless asked to', async () => {
+    const path = newPath();
+    writeFileSync(path, 'precious\n');
+    await expect(runBatch(job(path))).rejects.toMatchObject({ code: 'FC0930' });
+    expect(readFileSync(path, 'utf8')).toBe('precious\n');
+    expect(existsSync(`${path}.journal`)).toBe(false);
+    await runBatch(job(path, { start: 'overwrite' }));
+    expect(resultsOf(path)).toEqual(expected);
+  });
+
+  it('starts where nothing is to be lost: an empty file, results of nothing, a journal without results', async () => {
     const empty = newPath();
-    await cutShort(empty, 0, 9);
-    expect(journalOf(empty).complete).toBe(false);
+    writeFileSync(empty, '');
     await runBatch(job(empty));
     expect(resultsOf(empty)).toEqual(expected);
+    const unfinished = newPath();
+    await cutShort(unfinished, 0, 9);
+    expect(journalOf(unfinished).complete).toBe(false);
+    await runBatch(job(unfinished));
+    expect(resultsOf(unfinished)).toEqual(expected);
+    rmSync(unfinished);
+    await runBatch(job(unfinished));
+    expect(resultsOf(unfinished)).toEqual(expected);
   });
 
   it('refuses a damaged journal unless asked to overwrite', async () => {
