@@ -5,8 +5,8 @@ import { Socket } from 'node:net';
 import type { Readable } from 'node:stream';
 import { setTimeout } from 'node:timers/promises';
 import { RuntimeFailure } from '../failure.js';
+import { createLineSplitter, TOO_LONG, type SplitLine } from '../line-splitter.js';
 import { systemReason } from '../system-reason.js';
-import { createLineSplitter, TOO_LONG, type SplitLine } from './line-splitter.js';
 import type { RequestError } from './request-error.js';
 
 export interface RequestLine {

@@ -1,5 +1,7 @@
 /** Reads the traces that runs and simulations write. */
-import { readFileSync } from 'node:fs';
+import { constants } from 'node:buffer';
+import { closeSync, openSync, readFileSync, readSync, statSync } from 'node:fs';
+import { createLineSplitter, TOO_LONG, type SplitLine } from '../line-splitter.js';
 import { systemReason } from '../system-reason.js';
 import { isRecord, type ReadSlice, type ReadTrace } from './slices.js';
 
@@ -20,41 +22,89 @@ interface Event {
 
 /** The trace of a file, or why there is none. A file that a killed run left behind is read as far as it goes. */
 export function readTraceFile(path: string): TraceOrProblem {
-  let text: string;
+  const problem = (why: string): TraceOrProblem => ({ kind: 'problem', why });
+  let events: readonly Event[] | undefined;
   try {
-    text = readFileSync(path, 'utf8');
+    // A pipe can be read once.
+    const whole = statSync(path).isFile() ? undefined : readFileSync(path);
+    events = eventsOfLines(whole ? [whole] : piecesOf(path));
+    if (events === undefined) {
+      const bytes = whole ?? (statSync(path).size > MOST_DOCUMENT ? undefined : readFileSync(path));
+      if (bytes === undefined || bytes.length > MOST_DOCUMENT)
+        return problem(`${path} is no trace of one event a line, and too long (over 512 MiB) for any other`);
+      events = eventsOfDocument(bytes.toString().replace(/^\ufeff/, ''));
+    }
   } catch (cause) {
-    return { kind: 'problem', why: `cannot read ${path}: ${systemReason(cause)}` };
+    return problem(`cannot read ${path}: ${systemReason(cause)}`);
   }
-  const events = parseEvents(text);
   const trace = events && fromEvents(events);
-  if (trace === undefined)
-    return { kind: 'problem', why: `${path} is not a trace of \`run\` or \`simulate\`` };
-  return { kind: 'trace', trace };
+  return trace ? { kind: 'trace', trace } : problem(`${path} is not a trace of \`run\` or \`simulate\``);
 }
 
-/** The events of a trace, as it was written or by whatever else wrote it anew; undefined where it is none. */
-function parseEvents(text: string): readonly Event[] | undefined {
-  return eventsOfLines(text) ?? eventsOfDocument(text);
+const PIECE = 1 << 20;
+/** Bytes of a line, far more than any event has. */
+const MOST_LINE = 1 << 26;
+/** Bytes of what is read as one text: no text may have more characters. */
+const MOST_DOCUMENT = constants.MAX_STRING_LENGTH;
+const BYTE_ORDER_MARK = Buffer.from('\ufeff');
+
+/** A file of any size, a piece at a time. */
+function* piecesOf(path: string): Generator<Buffer> {
+  const file = openSync(path, 'r');
+  try {
+    for (;;) {
+      const piece = Buffer.allocUnsafe(PIECE);
+      const bytes = readSync(file, piece, 0, PIECE, null);
+      if (bytes === 0) return;
+      yield piece.subarray(0, bytes);
+    }
+  } finally {
+    closeSync(file);
+  }
 }
 
-/** Events of the array, one a line: what was cut short is no document any more. */
-function eventsOfLines(text: string): readonly Event[] | undefined {
-  const lines = text.trimEnd().split(/\r?\n/);
-  if (lines[0]?.trim() !== '[') return undefined;
+/**
+ * Events of the array, one a line: what was cut short is no document any more, and one that is too long for a text can be
+ * read so. Undefined where the lines are not of that form.
+ */
+function eventsOfLines(pieces: Iterable<Buffer>): readonly Event[] | undefined {
   const events: Event[] = [];
-  for (const [index, line] of lines.entries()) {
-    if (index === 0 || line === ']') continue;
+  let isFirst = true;
+  let isCut = false;
+  for (const line of linesOf(pieces)) {
+    if (line === TOO_LONG) return undefined;
+    const text = (isFirst ? withoutMark(line) : line).toString().trim();
+    if (isFirst) {
+      if (text !== '[') return undefined;
+      isFirst = false;
+      continue;
+    }
+    if (text === ']' || text === '') continue;
+    // Only the last line may have been cut.
+    if (isCut) return undefined;
     try {
-      const event: unknown = JSON.parse(line.replace(/,$/, ''));
+      const event: unknown = JSON.parse(text.replace(/,$/, ''));
       if (!isEvent(event)) return undefined;
-      events.push(event);
+      if (!UNUSED.has(event.ph)) events.push(event);
     } catch {
-      // The last line may have been cut.
-      if (index < lines.length - 1) return undefined;
+      isCut = true;
     }
   }
-  return events;
+  return isFirst ? undefined : events;
+}
+
+/** Counters and flows: many, and for the eye alone. */
+const UNUSED = new Set(['C', 's', 't', 'f']);
+
+function* linesOf(pieces: Iterable<Buffer>): Generator<SplitLine> {
+  const splitter = createLineSplitter(MOST_LINE);
+  for (const piece of pieces) yield* splitter.push(piece);
+  yield* splitter.end();
+}
+
+function withoutMark(line: Buffer): Buffer {
+  const { length } = BYTE_ORDER_MARK;
+  return line.subarray(0, length).equals(BYTE_ORDER_MARK) ? line.subarray(length) : line;
 }
 
 /** Events of an array, or of an object that has it. */

@@ -166,6 +166,8 @@ describe('a trace that is read', () => {
   it.each<[string, (text: string) => string]>([
     ['with line ends of another system', (text) => text.replaceAll('\n', '\r\n')],
     ['indented', (text) => JSON.stringify(JSON.parse(text), undefined, 2)],
+    ['with a byte order mark', (text) => `\ufeff${text}`],
+    ['indented, with a byte order mark', (text) => `\ufeff${JSON.stringify(JSON.parse(text), undefined, 2)}`],
     ['on one line', (text) => JSON.stringify(JSON.parse(text))],
     [
       'as an object',
@@ -181,6 +183,18 @@ describe('a trace that is read', () => {
     expect(read).toMatchObject({ kind: 'trace', trace: { slices: [{ name: 'arrive' }] } });
     writeFileSync(path, rewritten(text));
     expect(readTraceFile(path)).toEqual(read);
+  });
+
+  it('is read in pieces, wherever they end', () => {
+    const path = join(folder, 'pieces.json');
+    const file = openTraceFile(path, { describe: String, about: { plan: 'p' }, onBroken: () => undefined });
+    const names = Array.from({ length: 20_000 }, (_, i) => `ä${i}`);
+    for (const name of names) file.begin(HOST.requests, name).end();
+    file.close({ peakMemory: {}, resumed: 0 });
+    const read = readTraceFile(path);
+    if (read.kind !== 'trace') throw new Error(read.why);
+    expect(read.trace.slices.map(({ name }) => name)).toEqual(names);
+    expect(read.trace.figures).toMatchObject({ resumed: 0 });
   });
 
   it('is refused where there is no file', () => {

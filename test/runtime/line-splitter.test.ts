@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { createLineSplitter, TOO_LONG } from '../../../runtime/jobs/line-splitter.js';
+import { createLineSplitter, TOO_LONG } from '../../runtime/line-splitter.js';
 
 /** The lines of a text that comes in pieces of so many bytes. */
 function split(text: string, piece: number, most = 100): string[] {
