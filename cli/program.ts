@@ -6,6 +6,7 @@ import { refuseRepeats, type AddCommand, type CommandContext } from './command.j
 import { EXIT } from './exit-codes.js';
 import { jsonDocument } from './json-document.js';
 import { failureJson, renderFailure } from './render-failure.js';
+import { settleStreams } from './standard-streams.js';
 import { err, fail, noteFailure, out, type Findings, type Terminal } from './terminal.js';
 import { VERSION } from './package-root.js';
 
@@ -85,6 +86,7 @@ async function runCommand(args: readonly string[], terminal: Terminal, devicesHe
     })
     .hook('preAction', (_, command) => {
       refuseEmpty(command);
+      settleStreams(command);
       if (command.getOptionValue('json') === true) documentOf = command.name();
     });
   try {

@@ -57,7 +57,7 @@ export const addCompileCommand: AddCommand = (program, context) => {
       '--origins',
       `with --emit ${WITH_ORIGINS.join(' | ')}: say behind every op and move which place of the plan caused it`,
     )
-    .option('-o, --output <file>', 'write to a file instead of stdout')
+    .option('-o, --output <file>', 'write to a file instead of stdout, which is -')
     .action(
       action(context, (file: string, options: CompileOptions) => {
         const { terminal } = context;

@@ -31,7 +31,7 @@ export const addDevicesCommand: AddCommand = (program, context) => {
         'name of the device; unless named, that of the calibration that `--out` replaces, else `here`',
       ).argParser(parseName),
     )
-    .option('-o, --out <file>', 'write the device and the topology to a file instead of stdout')
+    .option('-o, --out <file>', 'write the device and the topology to a file instead of stdout, which is -')
     .hook('preAction', refuseWithoutCalibration);
   addJsonOption(command).action(
     gpuAction(context, async () => (await import('../report-devices.js')).reportDevices),

@@ -11,6 +11,7 @@ import { EXIT, type ExitCode } from '../exit-codes.js';
 import { plural } from '../format.js';
 import { renderDiagnostic } from '../render-diagnostics.js';
 import { shownPath } from '../shown-path.js';
+import { STANDARD_STREAM } from '../standard-streams.js';
 import { err, fail, out, type Terminal } from '../terminal.js';
 import { writeText } from '../write-text.js';
 
@@ -18,9 +19,6 @@ interface FmtOptions {
   readonly check?: boolean;
   readonly diff?: boolean;
 }
-
-/** Stands for standard input among the files. */
-const STDIN = '-';
 
 export const addFmtCommand: AddCommand = (program, context) => {
   program
@@ -41,7 +39,7 @@ function formatPaths(paths: readonly string[], options: FmtOptions, { terminal }
   for (const path of paths) {
     let files: readonly string[];
     try {
-      files = path === STDIN ? [STDIN] : planFiles(path);
+      files = path === STANDARD_STREAM ? [STANDARD_STREAM] : planFiles(path);
     } catch (cause) {
       fail(terminal, `cannot read ${path}: ${systemReason(cause)}`);
       counts.failed++;
@@ -85,7 +83,7 @@ function formatOne(
   { check, diff }: FmtOptions,
   terminal: Terminal,
 ): 'changed' | 'same' | 'failed' {
-  const stdin = file === STDIN;
+  const stdin = file === STANDARD_STREAM;
   const name = stdin ? '<stdin>' : shownPath(file);
   const failed = (why: string): 'failed' => {
     fail(terminal, why);

@@ -9,6 +9,7 @@ import { drawLevel, drawPage, GRAPH_FORMATS, GRAPH_LEVELS, type GraphLevel } fro
 import type { Simulated } from '../graph/topology.js';
 import { loadPlan } from '../load-plan.js';
 import { describeUndone } from '../simulation-report.js';
+import { STANDARD_STREAM } from '../standard-streams.js';
 import { err, fail } from '../terminal.js';
 import { chooseRequests, refuseRequests } from '../workloads.js';
 import { refuseUnwritable, writeText } from '../write-text.js';
@@ -29,9 +30,6 @@ const ENDINGS: Readonly<Record<string, Format>> = {
   '.html': 'html',
   '.htm': 'html',
 };
-
-/** What `--out` names it by. */
-const STANDARD_OUTPUT = '-';
 
 interface GraphOptions {
   readonly plan?: string;
@@ -69,13 +67,13 @@ function drawFile(file: string, options: GraphOptions, { terminal }: CommandCont
   if (format === undefined) {
     const endings = Object.keys(ENDINGS).join(', ');
     const why =
-      path === STANDARD_OUTPUT
+      path === STANDARD_STREAM
         ? 'standard output has no name that says a format: give --format'
         : `the name of ${path} says no format: end it in one of ${endings}, or give --format`;
     fail(terminal, why);
     return EXIT.usage;
   }
-  const written = path === STANDARD_OUTPUT ? undefined : path;
+  const written = path === STANDARD_STREAM ? undefined : path;
   refuseUnwritable(written);
   const loaded = loadPlan(file, { ...options, written: [written] }, terminal);
   if (loaded.kind === 'failed') return loaded.exit;

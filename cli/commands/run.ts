@@ -15,7 +15,10 @@ export const addRunCommand: AddCommand = (program, context) => {
     .command('run')
     .description('compile a plan and execute a batch of requests')
     .argument('<file>', 'plan file, or a runtime graph written by `fulcrum compile` (.json)')
-    .requiredOption('--requests <file>', 'requests, in the OpenAI batch format (JSON lines)')
+    .requiredOption(
+      '--requests <file>',
+      'requests, in the OpenAI batch format (JSON lines); - for standard input',
+    )
     .requiredOption('--out <file>', 'results, one line per request in the order they finish')
     .addOption(
       new Option('--resume', 'go on where an earlier run into the same file stopped').conflicts('overwrite'),

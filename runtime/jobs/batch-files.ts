@@ -66,8 +66,9 @@ function refuseUnwritable(what: string, path: string): void {
   };
   const found = statSync(path, { throwIfNoEntry: false });
   if (found?.isDirectory()) refuse('it is a directory');
-  // What a process that opens devices has for standard output is one.
-  if (found?.isSocket()) refuse('it is a socket; name a file or a pipe made with mkfifo');
+  // What a process that opens devices has for standard output is one; figures and messages go there.
+  if (found?.isSocket())
+    refuse('it is a socket, as standard output is here; name a file or a pipe made with mkfifo');
   const folder = dirname(resolve(path));
   if (!found && !statSync(folder, { throwIfNoEntry: false })?.isDirectory())
     refuse(`there is no directory ${folder}`);

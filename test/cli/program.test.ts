@@ -1,4 +1,5 @@
 /** The command line as a whole: usage errors, help, exit status. */
+import { spawnSync } from 'node:child_process';
 import { describe, expect, it } from 'vitest';
 import { runInProcess as run } from './run-program.js';
 
@@ -100,6 +101,30 @@ describe('the command line', () => {
     const refused = await run(...args);
     expect(refused).toMatchObject({ status: 2, out: '' });
     expect(refused.err).toBe(`error: ${message}\n(see --help)\n`);
+  });
+
+  it.each([
+    [['run', 'a.plan', '--requests', 'a.jsonl', '--out', '-'], '--out'],
+    [['run', 'a.plan', '--requests', 'a.jsonl', '--out', 'b.jsonl', '--summary', '-'], '--summary'],
+    [['simulate', 'plans/clerk.plan', '--trace', '-'], '--trace'],
+    [['simulate', 'plans/clerk.plan', '--html', '-'], '--html'],
+    [['demo', '--out', '-'], '--out'],
+  ])('makes no file of the name -: %j', async (args, option) => {
+    const refused = await run(...args);
+    expect(refused).toMatchObject({ status: 2, out: '' });
+    expect(refused.err).toMatch(`error: option '${option} <file>' has no standard stream in place of a file`);
+  });
+
+  it.skipIf(process.platform === 'win32')('has - for standard streams', async () => {
+    const compiled = await run('compile', 'plans/clerk.plan', '--plan', 'single', '-o', '-');
+    expect(compiled).toEqual(await run('compile', 'plans/clerk.plan', '--plan', 'single'));
+    expect(compiled.status).toBe(0);
+    const calibrated = await run('devices', '-o', '-');
+    expect(calibrated.err).toContain('is about `--calibrate`, which is not given');
+    // A pipe of this process would be a socket, which cannot be opened by name.
+    const command = '"$0" dist/program/main.js check plans/clerk.plan --trace - <README.md';
+    const traced = spawnSync('sh', ['-c', command, process.execPath], { encoding: 'utf8' });
+    expect(traced.stderr).toContain('/dev/stdin is not a trace');
   });
 
   it('knows its version', async () => {
