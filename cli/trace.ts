@@ -22,7 +22,7 @@ export function openTrace(
   path: string,
   graph: RuntimeGraph,
   terminal: Terminal,
-  options: Partial<Pick<TraceFileOptions, 'about' | 'now' | 'apart' | 'onBroken'>> = {},
+  options: Partial<Pick<TraceFileOptions, 'about' | 'now' | 'apart' | 'onBroken' | 'isWhole'>> = {},
 ): TraceFile {
   const texts = new Map<string, string | undefined>();
   const textOf = (file: string): string | undefined => {
@@ -60,7 +60,12 @@ export function writeSimulatedTrace(
   };
   let trace: TraceFile;
   try {
-    trace = openTrace(path, graph, terminal, { about, now: () => milliseconds, onBroken });
+    trace = openTrace(path, graph, terminal, {
+      about,
+      now: () => milliseconds,
+      onBroken,
+      isWhole: true,
+    });
   } catch (error) {
     if (error instanceof RuntimeFailure) return error;
     throw error;

@@ -2,12 +2,25 @@
 import { accessSync, closeSync, constants, openSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { RuntimeFailure } from '../runtime/failure.js';
+import { placeToTake, replaceFile } from '../runtime/replaced-file.js';
 import { systemReason } from '../runtime/system-reason.js';
 
 /** Replaces the file; returns FC0940 where that cannot be done. */
 export function writeText(path: string, text: string): RuntimeFailure | undefined {
   try {
     writeFileSync(path, text);
+    return undefined;
+  } catch (cause) {
+    return unwritten(path, cause);
+  }
+}
+
+/** The same, but the file takes the place of what was there once it is whole. */
+export function writeWhole(path: string, text: string): RuntimeFailure | undefined {
+  try {
+    const place = placeToTake(path);
+    if (place === undefined) writeFileSync(path, text);
+    else replaceFile(place, text);
     return undefined;
   } catch (cause) {
     return unwritten(path, cause);

@@ -68,7 +68,7 @@ import { planPage } from '../page/plan-page.js';
 import { drawnDevices, isDrawn } from '../page/timeline-data.js';
 import { writeSimulatedTrace } from '../trace.js';
 import { checkAsRun, type CheckedAsRun } from '../run-settings.js';
-import { refuseUnwritable, writeText } from '../write-text.js';
+import { refuseUnwritable, writeWhole } from '../write-text.js';
 import { chooseRequests, refuseRequests, type ChosenRequests } from '../workloads.js';
 
 interface SimulateCliOptions {
@@ -147,7 +147,7 @@ async function simulateFile(
       describeWorkload(workload!),
       ...(work.transitions === 'barrier' ? ['transitions with barriers'] : []),
     ];
-    const unwritten = writeText(options.html, pageOf(file, about, simulated));
+    const unwritten = writeWhole(options.html, pageOf(file, about, simulated));
     if (unwritten !== undefined) throw unwritten;
     err(terminal, `wrote ${options.html}`);
   }

@@ -1,20 +1,8 @@
 /** Metrics as a file, for a collector that reads files or for a look after the run. */
-import { randomUUID } from 'node:crypto';
-import {
-  accessSync,
-  closeSync,
-  constants,
-  lstatSync,
-  openSync,
-  readlinkSync,
-  realpathSync,
-  renameSync,
-  rmSync,
-  statSync,
-  writeFileSync,
-} from 'node:fs';
+import { accessSync, closeSync, constants, openSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { RuntimeFailure } from '../failure.js';
+import { fileToReplace, replaceFile } from '../replaced-file.js';
 import { systemReason } from '../system-reason.js';
 
 /** Fails with FC0940 when no file of that name could be written. Leaves no trace. */
@@ -44,17 +32,6 @@ export function writeMetricsFile(path: string, text: string): void {
   }
 }
 
-function replaceFile(path: string, text: string): void {
-  const draft = `${path}.${randomUUID()}.new`;
-  try {
-    writeFileSync(draft, text);
-    renameSync(draft, path);
-  } catch (error) {
-    rmSync(draft, { force: true });
-    throw error;
-  }
-}
-
 /** Writes to what is no file, without waiting for somebody to read it: behind what it holds where that is a log. */
 function writeThrough(path: string, text: string): void {
   const { O_WRONLY, O_APPEND, O_NONBLOCK } = constants;
@@ -69,22 +46,6 @@ function writeThrough(path: string, text: string): void {
   } finally {
     closeSync(open);
   }
-}
-
-/** What a process has open, such as its standard output: it goes on there, whatever it has been led to. */
-const OPEN_ALREADY = /^\/(proc\/|dev\/(fd\/|std(in|out|err)$))/;
-
-/** The file whose place another one may take, there or not: at the end of links, if any. Undefined of what is no file. */
-function fileToReplace(path: string): string | undefined {
-  const whole = resolve(path);
-  if (OPEN_ALREADY.test(whole)) return undefined;
-  const there = lstatSync(whole, { throwIfNoEntry: false });
-  if (there?.isSymbolicLink()) {
-    // Of links that lead in circles this fails.
-    statSync(whole, { throwIfNoEntry: false });
-    return fileToReplace(resolve(realpathSync(dirname(whole)), readlinkSync(whole)));
-  }
-  return there === undefined || there.isFile() ? whole : undefined;
 }
 
 function unwritable(path: string, cause: unknown): RuntimeFailure {

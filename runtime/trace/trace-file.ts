@@ -8,6 +8,7 @@
 import { closeSync, openSync, writeFileSync } from 'node:fs';
 import type { Origin } from '../../compiler/diagnostics/diagnostic.js';
 import { RuntimeFailure } from '../failure.js';
+import { draftOf, placeToTake } from '../replaced-file.js';
 import { systemReason } from '../system-reason.js';
 import { THREADS, type TraceLane, type Slice, type TraceArgs, type Tracer } from './tracer.js';
 
@@ -47,6 +48,8 @@ export interface TraceFileOptions {
   readonly now?: () => number;
   /** See `Tracer`. */
   readonly apart?: boolean;
+  /** The file takes the place of what was there once it is complete, and not before. */
+  readonly isWhole?: boolean;
 }
 
 /** Characters of a buffer, which is written when it is full. */
@@ -77,12 +80,12 @@ interface Counted {
   readonly values: () => Readonly<Record<string, number>>;
 }
 
-/** Opens the file, replacing what was there. Throws RuntimeFailure FC0940 when it cannot. */
+/** Opens the file, replacing what was there, at once or in the end. Throws RuntimeFailure FC0940 when it cannot. */
 export function openTraceFile(path: string, options: TraceFileOptions): TraceFile {
   const now = options.now ?? (() => performance.now());
   const begun = now();
   const time = (): number => Math.round((now() - begun) * 1e6) / 1e3;
-  const output = openOutput(path, options.onBroken);
+  const output = openOutput(path, options);
   const processes = new Map<string, { readonly pid: number; readonly lanes: Map<string, Row[]> }>();
   const open = new Set<(args?: TraceArgs) => void>();
   const counted = new Map<string, Counted>();
@@ -181,7 +184,7 @@ export function openTraceFile(path: string, options: TraceFileOptions): TraceFil
         if (ts > written) output.write({ name, ph: 'C', ts, pid: about.pid, tid: 0, args: values() });
       if (figures !== undefined)
         output.write({ name: 'end', ph: 'i', s: 'g', ts: time(), pid: about.pid, tid: 0, args: figures });
-      output.close();
+      output.close(figures !== undefined);
     },
   };
 }
@@ -194,13 +197,15 @@ function placeOf(thread: string): number {
 
 interface Output {
   readonly write: (event: object) => void;
-  readonly close: () => void;
+  readonly close: (isComplete: boolean) => void;
 }
 
-function openOutput(path: string, onBroken: (reason: string) => void): Output {
+function openOutput(path: string, { onBroken, isWhole = false }: TraceFileOptions): Output {
+  const place = isWhole ? placeToTake(path) : undefined;
+  const draft = place === undefined ? undefined : draftOf(place);
   let file: number;
   try {
-    file = openSync(path, 'w');
+    file = openSync(draft?.path ?? path, 'w');
   } catch (cause) {
     throw new RuntimeFailure('FC0940', `cannot write ${path}: ${systemReason(cause)}`, {
       subject: path,
@@ -210,14 +215,18 @@ function openOutput(path: string, onBroken: (reason: string) => void): Output {
   let buffer = '[\n';
   let isFirst = true;
   let broken = false;
-  const flush = (): void => {
+  /** Does it unless something went wrong before; says so when it does. */
+  const unlessBroken = (act: () => void): void => {
     if (broken) return;
     try {
-      writeFileSync(file, buffer);
+      act();
     } catch (error) {
       broken = true;
       onBroken(`cannot write ${path}: ${systemReason(error)}`);
     }
+  };
+  const flush = (): void => {
+    unlessBroken(() => writeFileSync(file, buffer));
     buffer = '';
   };
   return {
@@ -227,10 +236,13 @@ function openOutput(path: string, onBroken: (reason: string) => void): Output {
       isFirst = false;
       if (buffer.length >= FLUSH_CHARACTERS) flush();
     },
-    close() {
+    close(isComplete) {
       buffer += '\n]\n';
       flush();
       closeSync(file);
+      if (draft === undefined) return;
+      if (isComplete) unlessBroken(draft.finish);
+      if (!isComplete || broken) draft.discard();
     },
   };
 }

@@ -14,7 +14,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { whyUnwritable, writeText } from '../../cli/write-text.js';
+import { whyUnwritable, writeText, writeWhole } from '../../cli/write-text.js';
 import { runInProcess } from './run-program.js';
 
 const PLAN = `import { workstation } from "std/local"
@@ -41,7 +41,7 @@ describe('a file to write', () => {
       const why = whyUnwritable(at(name));
       expect(why).toMatchObject({ code: 'FC0940', details: { subject: at(name) } });
       expect(why!.message).toMatch(/^cannot write .*: [a-z ]+$/);
-      expect(writeText(at(name), '')!.message).toBe(why!.message);
+      for (const write of [writeText, writeWhole]) expect(write(at(name), '')!.message).toBe(why!.message);
     },
   );
 
@@ -55,6 +55,17 @@ describe('a file to write', () => {
       expect(writeText(at(name), '')!.message).toBe(whyUnwritable(at(name))!.message);
     }
     chmodSync(at('closed'), 0o700);
+  });
+
+  it('takes the place of what was there, at the end of links, and leaves nothing beside it', () => {
+    writeFileSync(at('held.txt'), 'old');
+    symlinkSync(at('held.txt'), at('to-held.txt'));
+    const before = readdirSync(folder);
+    const old = statSync(at('held.txt')).ino;
+    expect(writeWhole(at('to-held.txt'), 'new')).toBeUndefined();
+    expect(readFileSync(at('held.txt'), 'utf8')).toBe('new');
+    expect(statSync(at('held.txt')).ino).not.toBe(old);
+    expect(readdirSync(folder)).toEqual(before);
   });
 
   it('stays as it is, or absent, when it is only asked about', () => {

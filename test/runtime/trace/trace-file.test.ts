@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -116,6 +116,24 @@ describe('a trace file', () => {
     const counts = read.events.filter(({ ph }) => ph === 'C').map(({ args }) => args!['waiting']);
     // The last, however soon after the one before it.
     expect(counts).toEqual([0, 5, 10, 11]);
+  });
+
+  it('takes the place of what was there once it is whole, where that is asked for', () => {
+    const path = join(folder, 'whole.json');
+    const begin = () =>
+      openTraceFile(path, { describe: String, about: {}, onBroken: () => undefined, isWhole: true });
+    writeFileSync(path, 'old');
+    const before = readdirSync(folder).length;
+    const cut = begin();
+    cut.begin(LANE, 'a').end();
+    expect(readFileSync(path, 'utf8')).toBe('old');
+    cut.close();
+    expect(readFileSync(path, 'utf8')).toBe('old');
+    const complete = begin();
+    complete.begin(LANE, 'a').end();
+    complete.close({ peakMemory: {}, resumed: 0 });
+    expect(readTrace(path).slices.map(({ name }) => name)).toEqual(['a']);
+    expect(readdirSync(folder)).toHaveLength(before);
   });
 
   it('ends what is under way when it is closed, and is all but complete when it is not', () => {
