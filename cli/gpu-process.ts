@@ -23,6 +23,10 @@ export const INTERRUPTS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 /** What Dawn and Mesa say on every start of a healthy device. */
 const ROUTINE = /artificially reduced from \d+ to \d+ to fit dynamic offset|XDG_RUNTIME_DIR/;
 
+/** What there is to say of a process that was killed, which cannot say so itself. */
+const KILLED =
+  'the system kills what takes too much memory; what a run has finished is kept, and `--resume` goes on from it';
+
 interface Message {
   readonly to: 'out' | 'err';
   readonly text: string;
@@ -104,6 +108,7 @@ export function runInGpuProcess(terminal: Terminal): Promise<number> {
       }
       const message = `the GPU process was ended by ${signal ?? 'a signal'}`;
       terminal.writeErr(`fulcrum: ${message}\n`);
+      if (signal === 'SIGKILL') terminal.writeErr(`  help: ${KILLED}\n`);
       noteFailure(terminal, { message });
       resolve(EXIT.runtime);
     });

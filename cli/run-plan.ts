@@ -1,4 +1,5 @@
 /** Runs a batch file over a runtime graph with progress on the terminal, and describes what happened. */
+import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 import type { RuntimeGraph } from '../compiler/ir/runtime-graph.js';
 import type { Plan } from '../compiler/plan/plan.js';
@@ -97,7 +98,7 @@ export async function runPlan(options: PlanRunOptions, terminal: Terminal): Prom
   // What an earlier run left is of more use than a report of nothing.
   const { metrics: target, tracePath } = isFinished ? {} : options;
   for (const path of isFinished ? reportPaths : [])
-    err(terminal, `nothing is left to do; ${path} stays as it is`);
+    err(terminal, `nothing is left to do; ${path} ${existsSync(path) ? 'stays as it is' : 'is not written'}`);
   const metrics = target && (await openMetrics(target, graph, terminal));
   let trace: TraceFile | undefined;
   let lacksReport = false;
@@ -239,11 +240,16 @@ export function exitCodeOf({ summary }: PlanRun): ExitCode {
   return summary.interrupted ? EXIT.interrupted : EXIT.ok;
 }
 
+/** Errors of lines that hold no request at all. */
+const NO_REQUEST: readonly string[] = ['invalid_json', 'invalid_request'];
+
 /** Says what cut a run short, which requests got error lines, and how many answers are not whole. */
 export function reportOutcome(run: PlanRun, resultsPath: string, terminal: Terminal): void {
-  const { answered, failed, cut, resumed, interrupted, resumable, failure } = run.summary;
+  const { answered, failed, cut, resumed, interrupted, resumable, errors, failure } = run.summary;
   if (resumed > 0) err(terminal, `${plural(resumed, 'result')} of an earlier run kept`);
   if (failed > 0) err(terminal, `${plural(failed, 'request')} could not be answered; see the error lines`);
+  if (failed > 0 && answered === 0 && Object.keys(errors).every((code) => NO_REQUEST.includes(code)))
+    err(terminal, 'no request could be read: is this a file of one JSON object per line, not compressed?');
   if (cut > 0) {
     const share = `${formatCount(cut)} of ${plural(answered, 'answered request')}`;
     const they = cut === 1 ? 'it is' : 'they are';

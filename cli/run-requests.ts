@@ -33,7 +33,7 @@ interface RunOptions {
   readonly traceKernels?: boolean;
   readonly metrics?: string;
   readonly metricsPort?: number;
-  readonly metricsHost: string;
+  readonly metricsHost?: string;
   readonly json?: boolean;
 }
 
@@ -44,6 +44,10 @@ export async function runRequests(
 ): Promise<ExitCode> {
   if (options.traceKernels && options.trace === undefined) {
     fail(terminal, '--trace-kernels is about the file that --trace names');
+    return EXIT.usage;
+  }
+  if (options.metricsHost !== undefined && options.metricsPort === undefined) {
+    fail(terminal, '--metrics-host is about the port that --metrics-port names');
     return EXIT.usage;
   }
   const loaded = loadGraph(file, options, terminal);
@@ -104,7 +108,7 @@ function judgeFinished(
   return traced?.kind === 'judged' ? traced.verdicts : judgeRun(both, observedRun(run), resolve(requests));
 }
 
-function metricsTarget({ metrics: path, metricsPort: port, metricsHost: host }: RunOptions) {
+function metricsTarget({ metrics: path, metricsPort: port, metricsHost: host = '127.0.0.1' }: RunOptions) {
   if (path === undefined && port === undefined) return {};
   const target: MetricsTarget = {
     ...(path === undefined ? {} : { path }),

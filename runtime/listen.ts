@@ -17,24 +17,36 @@ export interface Listening {
   readonly close: () => Promise<void>;
 }
 
-/** What is served, and the option that chooses the port: for the message. */
+/** What is served, and the options that choose address and port: for the message. */
 interface Served {
   readonly what: string;
-  readonly option: string;
+  readonly hostOption: string;
+  readonly portOption: string;
 }
+
+/** Errors that no other port would mend. */
+const OF_ADDRESS: readonly (string | undefined)[] = [
+  'EADDRNOTAVAIL',
+  'EAFNOSUPPORT',
+  'EAI_AGAIN',
+  'EINVAL',
+  'ENOTFOUND',
+];
 
 /** Starts a server. Rejects with FC0941 when the address cannot be listened on. */
 export async function listen(
   server: Server,
   { host, port }: Address,
-  { what, option }: Served,
+  { what, hostOption, portOption }: Served,
 ): Promise<Listening> {
   await new Promise<void>((resolve, reject) => {
-    server.once('error', (cause) =>
+    server.once('error', (cause: NodeJS.ErrnoException) =>
       reject(
         new RuntimeFailure('FC0941', `cannot serve ${what} at ${host}:${port}: ${systemReason(cause)}`, {
           subject: `${host}:${port}`,
-          help: `choose another port with ${option}; 0 takes any that is free`,
+          help: OF_ADDRESS.includes(cause.code)
+            ? `choose an address of this machine with ${hostOption}`
+            : `choose another port with ${portOption}; 0 takes any that is free`,
           cause,
         }),
       ),

@@ -34,7 +34,11 @@ async function servePlayground(options: PlaygroundOptions, { terminal }: Command
   const server = createServer((request, response) =>
     files(request, response, () => void response.writeHead(404).end()),
   );
-  const { origin, close } = await listen(server, options, { what: 'the playground', option: '--port' });
+  const { origin, close } = await listen(server, options, {
+    what: 'the playground',
+    hostOption: '--host',
+    portOption: '--port',
+  });
   err(terminal, `the playground is at ${origin}/ until you press Ctrl-C`);
   await interruptible((signal) => once(signal, 'abort'));
   await close();

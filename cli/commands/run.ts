@@ -48,7 +48,7 @@ export const addRunCommand: AddCommand = (program, context) => {
       'serve them at /metrics while the run lasts; 0 takes any port',
       parsePort,
     )
-    .option('--metrics-host <address>', 'address to serve metrics at', '127.0.0.1');
+    .option('--metrics-host <address>', 'address to serve metrics at (default: "127.0.0.1")');
   command.option('--summary <file>', 'also write what `--json` prints to a file');
   addJsonOption(command).action(
     gpuAction(context, async () => (await import('../run-requests.js')).runRequests),

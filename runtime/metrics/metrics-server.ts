@@ -36,6 +36,10 @@ export async function serveMetrics(
       (error: unknown) => answer(500, 'text/plain', `${String(error)}\n`),
     );
   });
-  const { origin, close } = await listen(server, address, { what: 'metrics', option: '--metrics-port' });
+  const { origin, close } = await listen(server, address, {
+    what: 'metrics',
+    hostOption: '--metrics-host',
+    portOption: '--metrics-port',
+  });
   return { url: origin + PATH, close };
 }

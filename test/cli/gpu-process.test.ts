@@ -57,6 +57,19 @@ describe('a GPU process', () => {
     3 * PATIENCE_MS,
   );
 
+  it('that was killed is told of, with what may help', async () => {
+    const path = join(scratch, 'killed');
+    const parent = spawn(process.execPath, [program.path, 'waiting', path], {
+      stdio: ['ignore', 'ignore', 'pipe'],
+    });
+    let said = '';
+    parent.stderr.on('data', (text) => (said += String(text)));
+    const child = await childOf(path);
+    process.kill(child.pid, 'SIGKILL');
+    expect(await once(parent, 'close')).toEqual([3, null]);
+    expect(said).toMatch(/the GPU process was ended by SIGKILL\n {2}help: .*memory.*`--resume`/);
+  });
+
   it('that is done waits for nothing', async () => {
     const parent = spawn(process.execPath, [program.path, 'done', join(scratch, 'done')], {
       stdio: 'ignore',

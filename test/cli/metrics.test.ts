@@ -36,6 +36,12 @@ describe('fulcrum run --metrics', () => {
     expect(refused.err).toMatch(/error\[FC0940\]: .*no such file or directory/);
   });
 
+  it('refuses an address without a port', async () => {
+    const refused = await run('--metrics-host', '::1');
+    expect(refused).toMatchObject({ status: 2, out: '' });
+    expect(refused.err).toBe('error: --metrics-host is about the port that --metrics-port names\n');
+  });
+
   it.each(['65536', '-1', '80.5', 'http'])('takes %s for no port', async (port) => {
     const refused = await run(`--metrics-port=${port}`);
     expect(refused.status).toBe(2);

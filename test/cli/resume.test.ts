@@ -98,7 +98,8 @@ describe('fulcrum run over earlier results', () => {
       }
     }
     rmSync(trace);
-    await run('single', '--resume', '--trace', trace);
+    const without = await run('single', '--resume', '--trace', trace);
+    expect(without.err).toContain(`nothing is left to do; ${trace} is not written\n`);
     expect(existsSync(trace)).toBe(false);
   });
 

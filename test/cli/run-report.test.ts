@@ -1,7 +1,10 @@
 /** The figures that `run` and `demo` print when they end. */
 import { describe, expect, it } from 'vitest';
+import { reportOutcome } from '../../cli/run-plan.js';
 import { runFigures } from '../../cli/run-report.js';
+import type { Terminal } from '../../cli/terminal.js';
 import type { EngineStats } from '../../runtime/engine/types.js';
+import { NOT_BEGUN, type BatchSummary } from '../../runtime/jobs/run-batch.js';
 import { fakeEngine } from '../fixtures/fake-engine.js';
 
 const idle = fakeEngine(() => []).stats();
@@ -11,6 +14,34 @@ function said(name: string, stats: Partial<EngineStats>): string | undefined {
   const rows = runFigures({ stats: { ...idle, ...stats }, seconds: 2 });
   return rows.find(([row]) => row === name)?.[1];
 }
+
+describe('the outcome of a run', () => {
+  const outcome = (summary: Partial<BatchSummary>): string => {
+    let text = '';
+    const terminal: Terminal = {
+      writeOut: () => undefined,
+      writeErr: (piece) => (text += piece),
+      colour: false,
+      interactive: false,
+      columns: 80,
+    };
+    const whole = { ...NOT_BEGUN, interrupted: false, ...summary };
+    reportOutcome(
+      { summary: whole, stats: idle, seconds: 2, isIdle: false, lacksReport: false },
+      'out',
+      terminal,
+    );
+    return text;
+  };
+
+  it('asks what the file is where no line of it is a request', () => {
+    const question = 'is this a file of one JSON object per line';
+    expect(outcome({ failed: 3, errors: { invalid_json: 2, invalid_request: 1 } })).toContain(question);
+    expect(outcome({ failed: 3, answered: 1, errors: { invalid_json: 3 } })).not.toContain(question);
+    expect(outcome({ failed: 2, errors: { invalid_json: 1, FC0917: 1 } })).not.toContain(question);
+    expect(outcome({ answered: 1 })).toBe('');
+  });
+});
 
 describe('the figures of a run', () => {
   it('are always the same six without reuse and without trouble in the tiers', () => {

@@ -139,7 +139,10 @@ describe('a metrics server', () => {
   it('refuses a port that is taken, and gives its own back with connections open', async () => {
     const first = await serveMetrics(metrics, ANY);
     const port = Number(new URL(first.url).port);
-    await expect(serveMetrics(metrics, { ...ANY, port })).rejects.toMatchObject({ code: 'FC0941' });
+    await expect(serveMetrics(metrics, { ...ANY, port })).rejects.toMatchObject({
+      code: 'FC0941',
+      details: { help: expect.stringContaining('--metrics-port') as unknown },
+    });
     const idle = connect(port, ANY.host);
     await new Promise((resolve) => idle.once('connect', resolve));
     const dropped = new Promise((resolve) => idle.once('close', resolve).once('error', () => undefined));
@@ -151,8 +154,10 @@ describe('a metrics server', () => {
   });
 
   it('refuses an address that is not of this machine', async () => {
-    await expect(serveMetrics(metrics, { host: '203.0.113.1', port: 0 })).rejects.toMatchObject({
-      code: 'FC0941',
-    });
+    for (const host of ['203.0.113.1', 'nosuch.invalid'])
+      await expect(serveMetrics(metrics, { host, port: 0 })).rejects.toMatchObject({
+        code: 'FC0941',
+        details: { help: 'choose an address of this machine with --metrics-host' },
+      });
   });
 });
