@@ -138,7 +138,8 @@ async function run(plan: string, lines: readonly string[]): Promise<Answers> {
   const engine = await openEngine(graph, { modelDirectory });
   try {
     const model = { name, context: shape.context, vocab: shape.vocab };
-    const summary = await runBatch({ requestsPath, resultsPath, engine, tokenizer, model });
+    const start = 'overwrite';
+    const summary = await runBatch({ requestsPath, resultsPath, engine, tokenizer, model, start });
     expect(summary).toMatchObject({ answered: lines.length, failed: 0, unfinished: 0 });
   } finally {
     await engine.dispose();
