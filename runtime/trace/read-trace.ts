@@ -46,7 +46,6 @@ const PIECE = 1 << 20;
 const MOST_LINE = 1 << 26;
 /** Bytes of what is read as one text: no text may have more characters. */
 const MOST_DOCUMENT = constants.MAX_STRING_LENGTH;
-const BYTE_ORDER_MARK = Buffer.from('\ufeff');
 
 /** A file of any size, a piece at a time. */
 function* piecesOf(path: string): Generator<Buffer> {
@@ -73,7 +72,8 @@ function eventsOfLines(pieces: Iterable<Buffer>): readonly Event[] | undefined {
   let isCut = false;
   for (const line of linesOf(pieces)) {
     if (line === TOO_LONG) return undefined;
-    const text = (isFirst ? withoutMark(line) : line).toString().trim();
+    // A byte order mark is a blank.
+    const text = line.toString().trim();
     if (isFirst) {
       if (text !== '[') return undefined;
       isFirst = false;
@@ -100,11 +100,6 @@ function* linesOf(pieces: Iterable<Buffer>): Generator<SplitLine> {
   const splitter = createLineSplitter(MOST_LINE);
   for (const piece of pieces) yield* splitter.push(piece);
   yield* splitter.end();
-}
-
-function withoutMark(line: Buffer): Buffer {
-  const { length } = BYTE_ORDER_MARK;
-  return line.subarray(0, length).equals(BYTE_ORDER_MARK) ? line.subarray(length) : line;
 }
 
 /** Events of an array, or of an object that has it. */
