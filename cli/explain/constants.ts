@@ -11,7 +11,15 @@ import { largestBinding as bindingOf } from '../../compiler/passes/largest-bindi
 import { kvPlaces } from '../../compiler/passes/kv-places.js';
 import { ARRIVING_AHEAD, PAGED_OUT_MICROBATCHES } from '../../compiler/passes/kv-pools.js';
 import { PREFILL_SEQUENCES } from '../../compiler/passes/step-sizes.js';
-import type { DeviceKind, KvTier, Link, Plan, Tier, Topology } from '../../compiler/plan/plan.js';
+import type {
+  DeviceKind,
+  KvTier,
+  Link,
+  Plan,
+  PropertyOrigins,
+  Tier,
+  Topology,
+} from '../../compiler/plan/plan.js';
 import { declaredPattern, parsePath } from '../../compiler/plan/places.js';
 import { joinsDevices } from '../../compiler/plan/routes.js';
 import { linkName } from '../../compiler/reshard/roads.js';
@@ -25,7 +33,7 @@ export interface Constant {
   /** Of memory and the like, what `value` rounds. */
   readonly bytes?: number;
   readonly origin: 'declared' | 'shipped' | 'default';
-  /** Where the declaration is that has it, or lacks it. */
+  /** Where it is written, or the declaration is that lacks it. */
   readonly at: string;
   /** Of a shipped figure: what the library's comments say of it. */
   readonly source?: string;
@@ -83,6 +91,12 @@ function linkPlace({ scope, from, to }: Link, { tiers }: Topology): string {
   return `${scope}: ${endOf(from)} <-> ${endOf(to)}`;
 }
 
+/** A declaration: where it stands, and where its properties do. */
+interface Declaration {
+  readonly origin: Origin;
+  readonly propertyOrigins?: PropertyOrigins;
+}
+
 /**
  * A constant of a declaration: shipped when its file is the library's.
  *
@@ -91,12 +105,12 @@ function linkPlace({ scope, from, to }: Link, { tiers }: Topology): string {
 function given(
   what: string,
   value: string,
-  origin: Origin,
+  { origin, propertyOrigins }: Declaration,
   property: string,
   texts: ConstantTexts,
   around?: Origin,
 ): Constant {
-  const at = placeName(origin, texts);
+  const at = placeName(propertyOrigins?.[property] ?? origin, texts);
   if (!origin.file.startsWith('std/')) return { what, value, origin: 'declared', at };
   const text = texts.textOf(origin.file) ?? '';
   const own = commentsOn(text, origin.span.start, property);
@@ -120,7 +134,7 @@ function deviceConstants(kind: DeviceKind, texts: ConstantTexts): readonly Const
   const { name, origin, sustained, gemm, kernels, attentionRows, assumed = [] } = kind;
   const { largestBinding, shared, sharedHost } = kind;
   const own = (property: string, value: string): Constant =>
-    given(`${name}: ${property}`, value, origin, property.split(/[.{ ]/)[0]!, texts);
+    given(`${name}: ${property}`, value, kind, property.split(' ')[0]!, texts);
   const speeds = groupBy(COMPUTED_TYPES, (type) => speedType(kind, type));
   const fractions = (['compute', 'bandwidth'] as const).map((each) => {
     const [what, value] = [`sustained ${each}`, formatQuantity(sustained[each], 'fraction')];
@@ -169,11 +183,12 @@ function deviceConstants(kind: DeviceKind, texts: ConstantTexts): readonly Const
 }
 
 /** How much of device memory there is for weights, workspace and KV. */
-function memoryUse({ name, memoryUse: part, defaults, origin }: Plan, texts: ConstantTexts): Constant {
+function memoryUse(plan: Plan, texts: ConstantTexts): Constant {
+  const { name, memoryUse: part, defaults, origin } = plan;
   const [what, value] = [`${name}: memory_use`, formatQuantity(part, 'fraction')];
   return defaults.some((each) => each.what === 'memory_use')
     ? taken(what, value, origin, texts)
-    : given(what, value, origin, 'memory_use', texts);
+    : given(what, value, plan, 'memory_use', texts);
 }
 
 /** What the compiler takes for steps and KV pools, and no plan can say. */
@@ -210,7 +225,7 @@ function kvCaps(plan: Plan, texts: ConstantTexts): readonly Constant[] {
     if (medium === 'device') return [];
     const [what, value] = [`${plan.name}: KV in ${name} at most`, showKvCap(plan, tier)];
     return [
-      cap === undefined ? taken(what, value, origin, texts) : given(what, value, origin, 'tiers', texts),
+      cap === undefined ? taken(what, value, origin, texts) : given(what, value, { origin }, 'tiers', texts),
     ];
   });
 }
@@ -218,10 +233,11 @@ function kvCaps(plan: Plan, texts: ConstantTexts): readonly Constant[] {
 /** Capacities; instances of a tier in groups that are alike are one declaration. */
 function tierConstants({ tiers, origin: around }: Topology, texts: ConstantTexts): readonly OwnedConstants[] {
   const declared = new Map(tiers.map((tier) => [placeName(tier.origin, texts), tier]));
-  return [...declared.values()].map(({ name: own, group, medium, capacity, origin }) => {
+  return [...declared.values()].map((tier) => {
+    const { name: own, group, medium, capacity } = tier;
     const name = `${scopeOf(group)}${own}`;
     const constant = sized(capacity, (value) =>
-      given(`${name}: capacity`, value, origin, 'capacity', texts, around),
+      given(`${name}: capacity`, value, tier, 'capacity', texts, around),
     );
     return { kind: 'tier', name, place: `${scopeOf(group)}${medium}`, constants: [constant] };
   });
@@ -238,7 +254,7 @@ function linkConstants(link: Link, topology: Topology, texts: ConstantTexts): re
   const { bandwidth, bandwidthBack, weights, latency, latencyAssumed, allreduce, origin } = link;
   const { allreduceLatency, allgatherLatency } = link;
   const own = (property: string, value: string): Constant =>
-    given(`${name}: ${property}`, value, origin, property, texts, around);
+    given(`${name}: ${property}`, value, link, property, texts, around);
   const unused = joinsDevices(link, topology) ? '' : ', not used: it joins no devices with devices';
   const ofExchanges = (property: string, value: string): Constant => own(property, `${value}${unused}`);
   const sizes = Object.entries(allreduce).map(
@@ -267,7 +283,7 @@ function linkConstants(link: Link, topology: Topology, texts: ConstantTexts): re
 }
 
 function overheadConstants(topology: Topology, texts: ConstantTexts): readonly Constant[] {
-  const { name, overhead, overheadOrigin, overheadAssumed = [], origin } = topology;
+  const { name, overhead, overheadOrigin, overheadOrigins, overheadAssumed = [], origin } = topology;
   const { step, layer, request, kernel } = overhead;
   const { submit = {}, read = {}, choose = 0, encode = 0 } = overhead;
   const { activations = 'f32', activationsInMemory = 'f32' } = overhead;
@@ -288,7 +304,8 @@ function overheadConstants(topology: Topology, texts: ConstantTexts): readonly C
     const what = `${name}: overhead ${part}`;
     if (overheadOrigin === undefined || overheadAssumed.some((each) => each === part))
       return taken(what, value, overheadOrigin ?? origin, texts);
-    return given(what, value, overheadOrigin, 'overhead', texts, origin);
+    const block = { origin: overheadOrigin, ...(overheadOrigins && { propertyOrigins: overheadOrigins }) };
+    return given(what, value, block, part, texts, origin);
   });
 }
 

@@ -103,5 +103,6 @@ export function checkDevice(decl: DeviceDecl, cx: Context): DeviceKind | undefin
     ...(values.get('shared_host') && { sharedHost: values.get('shared_host')! }),
     ...(assumed.length > 0 && { assumed }),
     origin: at(cx, decl.name),
+    propertyOrigins: values.origins,
   };
 }

@@ -81,6 +81,7 @@ export function checkLink(
     ...(reducing && { allreduceLatency: reducing }),
     ...(gathering && { allgatherLatency: gathering }),
     origin: { file: cx.scope.path, span: { start: decl.from.span.start, end: decl.to.span.end } },
+    propertyOrigins: values.origins,
   };
 }
 

@@ -86,6 +86,7 @@ interface Building {
   readonly kinds: Map<string, DeviceKind | undefined>;
   overhead: Topology['overhead'] | undefined;
   overheadOrigin: Topology['overheadOrigin'];
+  overheadOrigins: Topology['overheadOrigins'];
   overheadAssumed: Topology['overheadAssumed'];
   engine: Topology['engine'];
   failed: boolean;
@@ -108,6 +109,7 @@ export function checkTopology(decl: TopologyDecl, cx: Context): CheckedTopology 
     kinds: new Map(),
     overhead: undefined,
     overheadOrigin: undefined,
+    overheadOrigins: undefined,
     overheadAssumed: undefined,
     engine: undefined,
     failed: false,
@@ -126,6 +128,7 @@ export function checkTopology(decl: TopologyDecl, cx: Context): CheckedTopology 
     links: b.links,
     overhead: b.overhead ?? { step: 0, layer: 0, request: 0, kernel: 0 },
     ...(b.overheadOrigin && { overheadOrigin: b.overheadOrigin }),
+    ...(b.overheadOrigins && { overheadOrigins: b.overheadOrigins }),
     ...(b.overheadAssumed && { overheadAssumed: b.overheadAssumed }),
     ...(b.engine && { engine: b.engine }),
     origin: at(cx, decl.name),
@@ -222,6 +225,7 @@ function readMember(member: TopologyMember, place: Place, cx: Context, b: Buildi
           capacity,
           ...(directory !== undefined && { directory }),
           origin: at(cx, member.name),
+          propertyOrigins: values.origins,
         });
       return;
     }
@@ -238,6 +242,7 @@ function readMember(member: TopologyMember, place: Place, cx: Context, b: Buildi
       }
       const values = readBlock(cx, OVERHEAD_TABLE, member.members, 'overhead', undefined);
       b.overheadOrigin = at(cx, member);
+      b.overheadOrigins = values.origins;
       b.overheadAssumed = (Object.keys(OVERHEAD_TABLE) as (keyof typeof OVERHEAD_TABLE)[]).filter(
         (part) => values.get(part) === undefined,
       );

@@ -7,6 +7,7 @@ import { report } from '../diagnostics/catalogue.js';
 import type { Fix, Origin } from '../diagnostics/diagnostic.js';
 import { exampleOf, PROPERTIES, type PropertyDoc } from '../../grammar/reference.js';
 import { memberInsertion, removal } from './fixes.js';
+import type { PropertyOrigins } from '../plan/plan.js';
 import type { Reader } from './readers.js';
 import { at, suggestions, type Context } from './scope.js';
 
@@ -27,6 +28,8 @@ export interface PlacedProperty {
 export interface Values<T extends PropertyTable> {
   readonly get: <K extends keyof T>(name: K) => T[K] extends PropertySpec<infer V> ? V | undefined : never;
   readonly origin: (name: keyof T) => Origin | undefined;
+  /** The same of all properties that were written. */
+  readonly origins: PropertyOrigins;
   /** Some property of the block was wrong or missing, so that defaults must not stand in for it. */
   readonly failed: boolean;
 }
@@ -108,6 +111,7 @@ export function readProperties<const T extends PropertyTable>(
   return {
     get: (name) => values.get(name as string) as never,
     origin: (name) => origins.get(name as string),
+    origins: Object.fromEntries(origins),
     failed,
   };
 }

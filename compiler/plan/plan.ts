@@ -7,6 +7,9 @@ import type { Origin } from '../diagnostics/diagnostic.js';
 import type { DType, ModelSpec } from '../model/shape.js';
 import type { Workload } from './workload.js';
 
+/** Where properties of a declaration stand, by their names in plan files: those that it has. */
+export type PropertyOrigins = Readonly<Record<string, Origin>>;
+
 export interface DeviceKind {
   /** What the file of the topology calls it: no two kinds of one topology are called the same. */
   readonly name: string;
@@ -42,6 +45,7 @@ export interface DeviceKind {
   /** Fractions of `sustained` that the declaration leaves out. */
   readonly assumed?: readonly ('compute' | 'bandwidth')[];
   readonly origin: Origin;
+  readonly propertyOrigins?: PropertyOrigins;
 }
 
 export interface PlacedDevice {
@@ -66,6 +70,7 @@ export interface Tier {
   /** Directory of a disk tier. */
   readonly directory?: string;
   readonly origin: Origin;
+  readonly propertyOrigins?: PropertyOrigins;
 }
 
 /**
@@ -94,6 +99,7 @@ export interface Link {
   /** The same of an all-gather; where it is not declared, half of that. */
   readonly allgatherLatency?: Readonly<Record<number, number>>;
   readonly origin: Origin;
+  readonly propertyOrigins?: PropertyOrigins;
 }
 
 /**
@@ -130,6 +136,8 @@ export interface Topology {
   readonly overhead: Overhead;
   /** Where the topology declares its overhead; absent where it does not. */
   readonly overheadOrigin?: Origin;
+  /** Of the properties of its `overhead` block. */
+  readonly overheadOrigins?: PropertyOrigins;
   /** Properties of an `overhead` block that the declaration leaves out, as plan files name them. */
   readonly overheadAssumed?: readonly string[];
   /** Effects of the engine that differ from those of Fulcrum's; absent where none is declared. */
@@ -290,4 +298,5 @@ export interface Plan {
   /** Values the params had (`decode_tp = 4`). */
   readonly params: Readonly<Record<string, number | string | boolean>>;
   readonly origin: Origin;
+  readonly propertyOrigins?: PropertyOrigins;
 }

@@ -71,6 +71,25 @@ describe('the constants of a simulation', () => {
     expect(all.get('t: overhead kernel')).toMatchObject({ value: '5 us', origin: 'declared', at: at(9) });
   });
 
+  it('say where the property is written, and where the declaration is that lacks it', () => {
+    const all = constants(FILE.replace('plan p for m on t {', '$& memory_use: 80%,'));
+    const lines = FILE.split('\n');
+    const place = (line: number, text: string): string =>
+      `mine.plan:${line}:${lines[line - 1]!.indexOf(text) + 1}`;
+    expect(all.get('mine: bandwidth')!.at).toBe(place(2, '100 GB/s'));
+    expect(all.get('mine: compute f32')!.at).toBe(place(2, '{ f32'));
+    expect(all.get('mine: sustained bandwidth')!.at).toBe(place(2, '{ bandwidth'));
+    expect(all.get('mine: sustained compute')!.at).toBe(place(2, 'mine'));
+    expect(all.get('host: capacity')!.at).toBe(place(6, '8 GiB'));
+    expect(all.get('a <-> host: latency')!.at).toBe(place(8, '9 us'));
+    expect(all.get('a <-> b: latency')!.at).toBe(place(7, 'a <-> b'));
+    expect(all.get('t: overhead kernel')!.at).toBe(place(9, '5 us'));
+    expect(all.get('t: overhead layer')!.at).toBe(place(9, 'overhead'));
+    expect(all.get('p: memory_use')!.at).toBe(
+      `mine.plan:12:${'plan p for m on t { memory_use: '.length + 1}`,
+    );
+  });
+
   it('are refused where they mean nothing: one device shares with none, and none is faster for it', () => {
     for (const shared of ['{ 1: 60% }', '{ 2: 120% }', '{ few: 60% }']) {
       const text = FILE.replace('shared: { 2: 60% }', `shared: ${shared}`);

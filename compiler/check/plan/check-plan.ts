@@ -150,6 +150,7 @@ export function checkPlan(decl: PlanDecl, cx: Context, shared: Shared): Plan | u
     expectations: expectations as readonly CheckedExpectation[],
     params: shared.params,
     origin,
+    propertyOrigins: values.origins,
   };
   const input = {
     plan,
