@@ -22,7 +22,7 @@ export const FAILURE_CODES: Readonly<Record<`FC09${string}`, FailureKind>> = {
   FC0912: { slug: 'tensor-missing', meaning: 'The weights lack a tensor that the plan needs.' },
   FC0913: {
     slug: 'tensor-mismatch',
-    meaning: 'A tensor has another shape or element type than config.json asks for.',
+    meaning: 'A tensor has another shape or element type than the config of its model asks for.',
   },
   FC0914: {
     slug: 'tokenizer-unusable',

@@ -138,6 +138,6 @@ export function openWeights(graph: RuntimeGraph, modelDirectory?: string): Weigh
   const needed = neededTensors(graph);
   // Blocks of a file are kept where the plan was compiled for them, and dequantised where it asks for another type.
   const source = fileWeightSource(opened.tensors, (name, type) => needed.get(name)?.dtype === type);
-  validateWeights(graph, source, directory);
+  validateWeights(graph, source, opened);
   return source;
 }

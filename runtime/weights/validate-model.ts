@@ -9,30 +9,32 @@ import type { ModelShape } from '../../compiler/model/shape.js';
 import { isFileType } from '../../compiler/model/weight-types.js';
 import { RuntimeFailure } from '../failure.js';
 import { neededTensors } from './graph-tensors.js';
-import type { ModelDirectory } from './model-dir.js';
+import { isGguf, type ModelDirectory } from './model-dir.js';
 import type { WeightSource } from './weight-source.js';
 
 /** Fails with FC0912 (a tensor is missing) or FC0913 (wrong dtype or shape), naming tensor and file. */
 export function validateWeights(
   graph: Pick<RuntimeGraph, 'stages'>,
   source: WeightSource,
-  modelDirectory: string,
+  { dir, configPath }: Pick<ModelDirectory, 'dir' | 'configPath'>,
 ): void {
   for (const needed of neededTensors(graph).values()) {
     const found = source.tensor(needed.name);
     if (!found) {
-      throw new RuntimeFailure('FC0912', `${modelDirectory} has no tensor ${needed.name}`, {
+      throw new RuntimeFailure('FC0912', `${isGguf(configPath) ? configPath : dir} has no tensor ${needed.name}`, {
         subject: needed.name,
-        help: 'config.json may describe another model than the weights',
+        help: otherModel(configPath),
       });
     }
     if (found.rows !== needed.rows || found.cols !== needed.cols) {
       throw new RuntimeFailure(
         'FC0913',
-        `tensor ${needed.name} in ${found.origin} is ${size(found)}, config.json asks for ${size(needed)}`,
+        `tensor ${needed.name} in ${found.origin} is ${size(found)}, ${configName(configPath)} asks for ${size(needed)}`,
         {
           subject: needed.name,
-          help: 'config.json and weights are of different models, or the plan names another: take all from one place',
+          help: isGguf(configPath)
+            ? 'the file is damaged, or the plan names another model'
+            : 'config.json and weights are of different models, or the plan names another: take all from one place',
         },
       );
     }
@@ -93,10 +95,18 @@ export function validateLayers(
     const what = `${configPath} asks for ${layers} layers, the weights have more: tensor ${name} in ${file}`;
     throw new RuntimeFailure('FC0919', what, {
       subject: name,
-      help: 'config.json may describe another model than the weights',
+      help: otherModel(configPath),
     });
   }
 }
+
+/** What says of a model what its tensors are like. */
+const configName = (configPath: string): string => (isGguf(configPath) ? 'its metadata' : 'config.json');
+
+const otherModel = (configPath: string): string =>
+  isGguf(configPath)
+    ? 'the file may have been converted badly: fetch or convert it again'
+    : 'config.json may describe another model than the weights';
 
 function describeProblem(problem: ConfigProblem): string {
   switch (problem.kind) {

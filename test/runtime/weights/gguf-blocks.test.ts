@@ -81,7 +81,7 @@ describe.each(FILE_TYPES)('%s blocks', (type) => {
       pieces: [{ tensor: NAME, rows: [0, rows], cols: [0, cols], at: [0, 0] }],
     } as const;
     const graph = { stages: [{ shards: [{ pp: 0, tp: 0, weights: [weight] }] }] };
-    expect(() => validateWeights(graph as never, source, 'here')).toThrow(
+    expect(() => validateWeights(graph as never, source, { dir: '.', configPath: 'm.gguf' })).toThrow(
       expect.objectContaining({ code: 'FC0913', message: expect.stringContaining(`is ${type}`) as string }),
     );
     source.close();

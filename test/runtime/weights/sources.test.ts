@@ -282,7 +282,8 @@ describe('packing', () => {
 
 describe('validation', () => {
   const dir = writeRandomModel(join(scratch, 'valid'), shape);
-  const source = fileWeightSource(openModelDirectory(dir).tensors);
+  const opened = openModelDirectory(dir);
+  const source = fileWeightSource(opened.tensors);
   const graphOf = (tensor: string, rows: number, cols: number): Parameters<typeof validateWeights>[0] => {
     const piece = { tensor, rows: [0, rows], cols: [0, cols], at: [0, 0] } as const;
     const weight = { id: 'w', dtype: 'f32', rows, cols, pieces: [piece], bytes: 0 } as const;
@@ -292,8 +293,8 @@ describe('validation', () => {
   };
 
   it('accepts what the model has', () => {
-    expect(() => validateWeights(graphOf(Q, 18, 18), source, dir)).not.toThrow();
-    expect(() => validateWeights(graphOf(NORM, 1, 18), source, dir)).not.toThrow();
+    expect(() => validateWeights(graphOf(Q, 18, 18), source, opened)).not.toThrow();
+    expect(() => validateWeights(graphOf(NORM, 1, 18), source, opened)).not.toThrow();
   });
 
   it.each([
@@ -308,26 +309,41 @@ describe('validation', () => {
     ],
     ['too many columns', NORM, 1, 16, 'FC0913', /model.norm.weight in .* is \[18\], .* \[16\]/],
   ])('refuses %s', (_, tensor, rows, cols, code, message) => {
-    const check = (): void => validateWeights(graphOf(tensor, rows, cols), source, dir);
+    const check = (): void => validateWeights(graphOf(tensor, rows, cols), source, opened);
     expect(check).toThrow(expect.objectContaining({ code }));
     expect(check).toThrow(message);
   });
 
   it('refuses weights with more layers than config.json has', () => {
-    const model = openModelDirectory(dir);
     const { layers } = shape;
-    expect(() => validateLayers({ layers }, model)).not.toThrow();
-    const check = (): void => validateLayers({ layers: layers - 1 }, model);
+    expect(() => validateLayers({ layers }, opened)).not.toThrow();
+    const check = (): void => validateLayers({ layers: layers - 1 }, opened);
     expect(check).toThrow(expect.objectContaining({ code: 'FC0919' }));
     expect(check).toThrow(
       `asks for ${layers - 1} layers, the weights have more: tensor model.layers.${layers - 1}.`,
     );
   });
 
+  it('speaks of the metadata of a GGUF file, which has no config.json', () => {
+    const model = { dir, configPath: join(dir, 'model.gguf') };
+    expect(() => validateWeights(graphOf('lm_head.bias', 1, 37), source, model)).toThrow(
+      expect.objectContaining({
+        message: `${model.configPath} has no tensor lm_head.bias`,
+        details: { subject: 'lm_head.bias', help: expect.not.stringContaining('config.json') as string },
+      }),
+    );
+    expect(() => validateWeights(graphOf(Q, 24, 18), source, model)).toThrow(
+      expect.objectContaining({
+        message: expect.stringContaining('its metadata asks for [24, 18]') as string,
+        details: { subject: Q, help: expect.not.stringContaining('config.json') as string },
+      }),
+    );
+  });
+
   it('refuses a dtype that holds no weights', () => {
     const stored = { name: 'w', file: 'm.safetensors', dtype: 'I64', shape: [4], offset: 0, bytes: 32 };
     const integers = fileWeightSource(new Map([['w', stored]]));
-    expect(() => validateWeights(graphOf('w', 1, 4), integers, dir)).toThrow(
+    expect(() => validateWeights(graphOf('w', 1, 4), integers, opened)).toThrow(
       /w in m.safetensors is I64\[4\]/,
     );
   });
