@@ -81,7 +81,7 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_id) local: v
       l1 = l1 * shrink1 + p1;
       o1_0 *= shrink1;
       let here = min(count - t, 8u);
-      for (var j = 0u; j < here; j++) {
+      for (var j = max(oldest, start + t) - start - t; j < here; j++) {
         let value = base + (t + j) * 8u + 4u;
         let v0 = load(value + part0);
         let w0 = subgroupShuffle(p0, j);
