@@ -208,7 +208,10 @@ function restOf(build: Build, property: Property, next: IToken, place: Place): P
   const between = build.text.slice(value.span.end, next.startOffset);
   const comma = value.span.end + between.indexOf(',');
   if (place !== places.kv || property.name.text !== 'tiers' || value.kind === 'error') return undefined;
-  if (!isName(next) || !/^[ \t]*,[ \t]*$/.test(between)) return undefined;
+  if (!isName(next) || !/^[ \t]*,[ \t]*$/.test(between) || Object.hasOwn(PROPERTIES.kv, next.image))
+    return undefined;
+  // What is followed by a value is a property without its colon.
+  if (!/^[ \t]*(?:,|->|up\b|[\n\r}/]|$)/.test(build.text.slice(spanOf(next).end))) return undefined;
   build.report('FC0101', { start: comma, end: comma + 1 }, 'unexpected `,`', {
     helps: ['tiers are joined with `->`'],
     expected: ['->'],

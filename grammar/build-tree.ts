@@ -157,6 +157,10 @@ function unquoted(build: Build, bare: CstNode): ImportDecl['from'] {
     .map(({ image }) => image)
     .join('');
   const span = spanOfNode(bare);
+  if (!/^[\w./-]+$/.test(build.text.slice(span.start, span.end).replaceAll(/[ \t]/g, ''))) {
+    missingValue(build, span, 'a file in quotes after `from`');
+    return { kind: 'error', span };
+  }
   const suggestion = `"${value}"`;
   build.report('FC0103', span, 'expected a file in quotes after `from`', {
     helps: [`write \`${suggestion}\``],

@@ -57,7 +57,7 @@ const MENDS: Readonly<Partial<Record<SyntaxCode, Mend>>> = {
       return { ...remove(problem, text), newText: between(problem, text) };
     const [sign] = problem.expected ?? [];
     if (sign === '->' && /^\w/.test(found)) return put(problem.span.start, '-> ');
-    if (/^=[<>]?$/.test(found)) return (problem.expected ?? []).map((each) => replace(problem, each));
+    if (found.startsWith('=')) return signsInstead(problem, text);
     if (found === ',' && sign === '->') return { ...replace(problem, sign), newText: ' ->' };
     const isMeant = (found === '->' && sign === '<->') || (found === ':' && sign === '..');
     return sign !== undefined && isMeant ? replace(problem, sign) : undefined;
@@ -99,6 +99,18 @@ const MENDS: Readonly<Partial<Record<SyntaxCode, Mend>>> = {
     return replace(problem, /^\d/.test(ascii) ? `_${ascii}` : ascii);
   },
 };
+
+/** Signs that may be meant by one that begins with `=`: comparisons, or an arrow where that is the only sign there can be. */
+function signsInstead(problem: SyntaxProblem, text: string): readonly Edit[] {
+  const { expected = [], span } = problem;
+  if (expected.every((each) => COMPARISONS.has(each))) return expected.map((each) => replace(problem, each));
+  const arrows = expected.filter((each) => each === '->' || each === '<->');
+  const isBroken = text.charAt(span.end) === '>';
+  const whole = { ...problem, span: { start: span.start, end: span.end + Number(isBroken) } };
+  return arrows.length === 1 ? [replace(whole, arrows[0]!)] : [];
+}
+
+const COMPARISONS: ReadonlySet<string> = new Set(['<', '<=', '>', '>=', '==']);
 
 function isHole({ span }: SyntaxProblem): boolean {
   return span.start === span.end;

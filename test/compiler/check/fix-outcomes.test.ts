@@ -98,6 +98,12 @@ const SLIPS: readonly Slip[] = [
     fixes: { 'Change to `->`': 'gpu -> host up' },
   },
   {
+    was: 'up to 4 GiB }',
+    is: 'up to 4 GiB, dtype f16 }',
+    said: ['FC0105'],
+    fixes: { 'Insert `:`': 'up to 4 GiB, dtype: f16 }' },
+  },
+  {
     was: '{ capacity: 64 GiB }',
     is: '{ capacity }',
     said: ['FC0105'],
@@ -123,6 +129,30 @@ const SLIPS: readonly Slip[] = [
     fixes: { 'Change to `<=`': 'gpu) <= 9 GB', 'Change to `==`': 'gpu) == 9 GB' },
   },
   { was: 'gpu) <= 9 GB', is: 'gpu) =< 9 GB', said: ['FC0101'], fixes: { 'Change to `<=`': 'gpu) <= 9 GB' } },
+  { was: 'gpu) <= 9 GB', is: 'gpu) = < 9 GB', said: ['FC0101'], fixes: { 'Change to `<=`': 'gpu) <= 9 GB' } },
+  {
+    was: 'gpu) <= 9 GB',
+    is: 'gpu) = = 9 GB',
+    said: ['FC0101'],
+    fixes: { 'Change to `<=`': 'gpu) <= 9 GB', 'Change to `==`': 'gpu) == 9 GB' },
+  },
+  { was: 'gpu) <= 9 GB', is: 'gpu) < = 9 GB', said: ['FC0103'], fixes: {} },
+  { was: 'gpu) <= 9 GB', is: 'gpu) <= = 9 GB', said: ['FC0103'], fixes: {} },
+  { was: '<= 9 GB', is: '<= 9 GB 5', said: ['FC0101'], fixes: { 'Remove `5`': '<= 9 GB ' } },
+  { was: 'used >= 50%', is: 'used >= 50% 5', said: ['FC0101'], fixes: { 'Remove `5`': 'used >= 50% ' } },
+  { was: 'used >= 50%', is: 'full = true', said: ['FC0101'], fixes: { 'Remove `= true`': 'full ' } },
+  {
+    was: 'prefill -> decode',
+    is: 'prefill = decode',
+    said: ['FC0101'],
+    fixes: { 'Change to `->`': 'prefill -> decode' },
+  },
+  {
+    was: 'prefill -> decode',
+    is: 'prefill => decode',
+    said: ['FC0101'],
+    fixes: { 'Change to `->`': 'prefill -> decode' },
+  },
   { was: 'used >= 50%', is: 'used => 50%', said: ['FC0101'], fixes: { 'Change to `>=`': 'used >= 50%' } },
   {
     was: '1_620 tokens',
@@ -158,5 +188,26 @@ describe('the fixes', () => {
         Object.entries(fixes).map(([title, meant]) => [title, PLAN.replace(was, () => meant)]),
       ),
     );
+  });
+
+  it.each(['std "devices"', 'std/dev"ices', '<std/devices>'])(
+    'are none where `%s` is to be a file',
+    (file) => {
+      const text = PLAN.replace('"std/devices"', () => file);
+      const [first] = checkText(text).diagnostics;
+      expect(first).toMatchObject({ code: 'FC0103', fixes: [] });
+    },
+  );
+
+  it.each(['= gpu', '=> gpu'])('are none that break the head of a stage with `%s`', (rest) => {
+    const text = PLAN.replace('decode on node.gpu', () => `decode ${rest}`);
+    const found = checkText(text).diagnostics.find(({ code }) => code === 'FC0101');
+    expect(found).toMatchObject({ fixes: [] });
+  });
+
+  it('add no devices behind a head that breaks off', () => {
+    const text = PLAN.replace('stage serve: prefill + decode on node.gpu', 'stage serve:');
+    const found = checkText(text).diagnostics.flatMap(({ fixes }) => fixes.map(({ title }) => title));
+    expect(found).not.toContainEqual(expect.stringMatching(/^Add `on/));
   });
 });
