@@ -39,8 +39,9 @@ function spliced(before: Parsed, text: string): Parsed | undefined {
   // Each declaration on lines of its own.
   const apart = (gap: string): boolean => gap === '' || gap.includes('\n');
   if (!apart(old.slice(start, item.span.start)) || !apart(old.slice(item.span.end, next))) return undefined;
+  // What is missing at an end is said right behind it: a problem at `start` is one of the declaration before.
   const inside = ({ span }: { readonly span: Span }): boolean =>
-    start <= span.start && span.end <= item.span.end;
+    (start < span.start || index === 0) && span.start < item.span.end && span.end <= item.span.end;
   if (before.errors.some((error) => !inside(error) || FAR_REACHING.includes(error.code))) return undefined;
 
   const moved = text.length - old.length;

@@ -62,6 +62,21 @@ describe('reparse', () => {
     );
   });
 
+  it.each([
+    'import { l4 }',
+    'import { l4 } from ',
+    'import { l4 } "std/devices"',
+    'plan a from b',
+    'device d',
+    '}',
+  ])('keeps the problems of what stands before the edited declaration: %s', (head) => {
+    const before = `${head}\n\ntopology box { gpu[2]: l4 }\n`;
+    const after = before.replace('gpu[2]', 'gpu[3]');
+    const whole = parse(after, 'a.plan');
+    expect(whole.errors).not.toEqual([]);
+    expect(reparse(parse(before, 'a.plan'), after)).toEqual(whole);
+  });
+
   it('keeps the declarations before the edit, and parses only the one around it', () => {
     const text = SOURCES[0]!;
     const before = parse(text, 'a.plan');
