@@ -110,7 +110,7 @@ function completeMember(asked: Asked, place: string): Items {
       return [];
     case 'stage':
     case 'override':
-      return completeStageMember(first, last);
+      return completeStageMember(asked, place);
     case 'flow':
       if (last === 'to') return stages(asked);
       return completeCondition(asked, before);
@@ -178,14 +178,23 @@ function notWritten({ position }: Asked, items: Items): Items {
   return items.filter(({ label }) => !written.includes(label));
 }
 
-function completeStageMember(first: string, last: string): Items {
+function completeStageMember({ position: { before, beside } }: Asked, place: string): Items {
+  const first = before[0]!;
+  const last = before.at(-1)!;
   if (first === 'mesh') return keywords({ auto: 'The compiler chooses.' });
   if (last === 'on') return words(WORDS.axes);
   if (first === 'override') {
     if (last === 'override') return words({ layers: 'Layers of the model, from 0 on: `layers[0..1]`.' });
     return last === '.' ? words(PARTS) : [];
   }
-  if (first === 'shard' || first === 'replicate') return last === 'by' ? [] : words(WORDS.dims);
+  if (first === 'shard' || first === 'replicate') {
+    if (last === 'by') return [];
+    const dims = words(WORDS.dims).filter(({ label }) => !before.includes(label));
+    // What is replicated may be all by now, and the comma part the next member from it.
+    return first === 'replicate' && last === ','
+      ? [...dims, ...itemsOf(place, beside), ...propertiesOf(place, beside)]
+      : dims;
+  }
   return first === 'split' ? words({ layers: 'Layers of the model.' }) : [];
 }
 

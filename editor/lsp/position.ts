@@ -5,7 +5,7 @@
 import type { IToken } from 'chevrotain';
 import type { Lexed } from '../../grammar/lex.js';
 import { spanOf, waitsForMore } from '../../grammar/lex.js';
-import { Comma, NewLine } from '../../grammar/tokens.js';
+import { Comma, isName, NewLine, RCurly } from '../../grammar/tokens.js';
 
 /** An open bracket, and the words of its member before it. */
 export interface OpenBracket {
@@ -78,7 +78,12 @@ export function positionAt(text: string, lexed: Lexed, offset: number): GrammarP
         done.at(-1)!.push(member);
         member = [];
       }
-    } else if (tokenType === NewLine || (tokenType === Comma && !namesDevices(member))) {
+    } else if (
+      tokenType === NewLine ||
+      (tokenType === Comma &&
+        !namesDevices(member) &&
+        !(namesDims(open.at(-1), member) && isDim(lexed.tokens.slice(next + 1, next + 3), offset)))
+    ) {
       done.at(-1)!.push(member);
       member = [];
     } else member.push(token);
@@ -111,6 +116,24 @@ function goesOn(token: IToken | undefined, typing: IToken | undefined): boolean 
 /** Whether a comma goes on with the member: devices of a stage may be several ranges. */
 function namesDevices(member: readonly IToken[]): boolean {
   return member[0]?.image === 'stage' && member.some(({ image }) => image === 'on');
+}
+
+/** Whether a member of a stage names dimensions so far, of which a comma may part several. */
+function namesDims(block: OpenBracket | undefined, [first, ...rest]: readonly IToken[]): boolean {
+  return (
+    ['stage', 'override'].includes(block?.head[0] ?? '') &&
+    ['shard', 'replicate'].includes(first?.image ?? '') &&
+    rest.every((token) => (isName(token) || token.tokenType === Comma) && !ENDS_DIMS.has(token.image))
+  );
+}
+
+const ENDS_DIMS = new Set(['on', 'by']);
+
+/** Whether what stands behind a comma is a dimension, or may become one where the offset is; else a member begins. */
+function isDim([name, after]: readonly IToken[], offset: number): boolean {
+  if (name === undefined || name.startOffset >= offset) return true;
+  const ends = after === undefined || [Comma, NewLine, RCurly].includes(after.tokenType);
+  return isName(name) && (ends || ENDS_DIMS.has(after.image));
 }
 
 /** The members that follow the one that stands at an offset, up to the bracket that closes around it. */

@@ -367,6 +367,20 @@ describe('values', () => {
     expect(labels(marked)).toEqual(expect.arrayContaining(wanted));
   });
 
+  it('behind a comma are further dimensions, and the next members where there may be no more', () => {
+    expect(labels(inStage('shard heads, ‸'))).toEqual(['kv_heads', 'ffn', 'vocab']);
+    expect(labels(inStage('shard heads, f‸ on tp'))).toEqual(['kv_heads', 'ffn', 'vocab']);
+    expect(labels(inStage('shard heads, ffn on ‸'))).toEqual(['dp', 'pp', 'tp']);
+    const next = ['heads', 'ffn', 'mesh', 'split', 'batch'];
+    expect(labels(inStage('replicate kv_heads, ‸'))).toEqual(expect.arrayContaining(next));
+    expect(labels(inStage('override layers[0] { replicate ffn, ‸ }'))).toEqual(
+      expect.arrayContaining(['heads', 'shard']),
+    );
+    for (const rest of ['shard heads on tp, ‸', 'replicate kv_heads by 2, ‸', 'replicate ffn, batch: 4, ‸'])
+      expect(labels(inStage(rest))).toEqual(expect.not.arrayContaining(['heads']));
+    expect(labels('import { replicate, ‸ } from "std/devices"')).toContain('l4');
+  });
+
   it('of a mesh are the sizes that fit the devices, the other axes and the model', () => {
     const sizes = (body: string): string[] => labels(inStage(body)).filter((label) => /^\d+$/.test(label));
     expect(sizes('mesh (tp: ‸)')).toEqual(['1', '2', '4']);

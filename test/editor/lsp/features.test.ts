@@ -83,6 +83,8 @@ describe('hover', () => {
   const tiers = 'plan p for m on t { kv { tiers: gpu -> host up to 3 GiB } }';
   const stage =
     'plan p for m on t { stage s on gpu { mesh (tp: 2, dp: fill)\n override layers[0..1].mlp { } } }';
+  const dims =
+    'plan p for m on t { stage s on gpu { shard heads, ffn on tp, replicate kv_heads, vocab, split layers on pp } }';
   const measure = 'plan p for m on t { expect { collectives(a, per: layer) <= 2 } }';
   it.each([
     ['a cap', tiers, 't‸o 3', '**to**: Caps the tier: `up to 400 GiB`.'],
@@ -95,6 +97,10 @@ describe('hover', () => {
     ['a rest', stage, 'fi‸ll', '**fill**: What the other axes leave.'],
     ['layers', stage, 'lay‸ers', /^\*\*layers\*\*: Layers of the model/],
     ['a part of a layer', stage, 'ml‸p', '**mlp**: The MLP of a layer.'],
+    ['a further dimension', dims, 'ff‸n on', '**ffn**: Inner size of the MLP.'],
+    ['a dimension before others', dims, 'he‸ads,', /^\*\*heads\*\*: /],
+    ['a dimension that is replicated', dims, 'vo‸cab', /^\*\*vocab\*\*: /],
+    ['a member behind dimensions', dims, 'spl‸it', /^\*\*split\*\*: /],
     ['a figure', measure, 'p‸er:', '**per**: What the figure is for.'],
     ['what a figure is for', measure, 'lay‸er', '**layer**: One layer.'],
   ])('tells by the place which meaning a word has: %s', (_, text, at, said) => {
