@@ -29,8 +29,16 @@ export type NameSpace =
   | { readonly in: 'module'; readonly module: string }
   /** The stages of a plan and of the plans that it is derived from. */
   | { readonly in: 'stages'; readonly plan: PlanDecl }
-  /** The topology of a plan; `outer` are the segments of the path before this one. */
-  | { readonly in: 'places of plan'; readonly plan: PlanDecl; readonly outer: readonly string[] }
+  /**
+   * The topology of a plan; `outer` are the segments of the path before this one. A chain and what a rule watches mean
+   * the tiers or devices of that name in `all` groups, each those beside it.
+   */
+  | {
+      readonly in: 'places of plan';
+      readonly plan: PlanDecl;
+      readonly outer: readonly string[];
+      readonly all?: true;
+    }
   /** A block of a topology, then the blocks around it. */
   | {
       readonly in: 'places';
@@ -150,6 +158,7 @@ function visitPlanMember(plan: PlanDecl, member: PlanMember, visitor: Visitor): 
   const { add, expression } = visitor;
   const stages: NameSpace = { in: 'stages', plan };
   const place = (outer: readonly string[]): NameSpace => ({ in: 'places of plan', plan, outer });
+  const tier = (outer: readonly string[]): NameSpace => ({ in: 'places of plan', plan, outer, all: true });
   switch (member.kind) {
     case 'stage':
       visitStage(member, plan, visitor);
@@ -160,7 +169,7 @@ function visitPlanMember(plan: PlanDecl, member: PlanMember, visitor: Visitor): 
     case 'kv':
       for (const each of member.members)
         if (each.kind === 'property') {
-          if (each.name.text === 'tiers') visitExpression(each.value, visitor, stages, place);
+          if (each.name.text === 'tiers') visitExpression(each.value, visitor, stages, tier);
           else expression(each.value);
         }
       break;
@@ -170,7 +179,7 @@ function visitPlanMember(plan: PlanDecl, member: PlanMember, visitor: Visitor): 
       for (const rule of member.rules) {
         if (rule.kind !== 'rule') continue;
         add(rule.to, stages);
-        visitExpression(rule.when, visitor, stages, (outer) => (outer.length === 0 ? place([]) : undefined));
+        visitExpression(rule.when, visitor, stages, (outer) => (outer.length === 0 ? tier([]) : undefined));
       }
       break;
     case 'expect':

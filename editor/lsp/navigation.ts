@@ -5,7 +5,18 @@ import { WORDS } from '../../grammar/reference-words.js';
 import type { PlanDecl, Span } from '../../grammar/syntax.js';
 import { keywordOf } from '../../grammar/tokens.js';
 import { TRUTH_WORDS } from '../../grammar/truth-words.js';
-import { globalsOf, lineage, nameAt, resolveName, sameSite, siteAt, type Site } from './resolve.js';
+import type { NameUse } from './names.js';
+import {
+  globalsOf,
+  lineage,
+  nameAt,
+  resolveAll,
+  resolveName,
+  sameSite,
+  siteAt,
+  sitesAt,
+  type Site,
+} from './resolve.js';
 import type { Workspace } from './workspace.js';
 
 export interface Location {
@@ -19,43 +30,48 @@ export function definitionAt(workspace: Workspace, path: string, offset: number)
   return link ? { path: link.target, span: { start: 0, end: 0 } } : siteAt(workspace, path, offset);
 }
 
-/** Every place that speaks of the thing that the name at an offset stands for, its declaration first. */
+/** Every place that speaks of what the name at an offset stands for, its declarations first. */
 export function referencesAt(
   workspace: Workspace,
   path: string,
   offset: number,
   withDeclaration: boolean,
 ): readonly Location[] {
-  const site = siteAt(workspace, path, offset);
-  if (site === undefined) return [];
-  const uses = usesOf(workspace, path, site);
-  return [...(withDeclaration ? [{ path: site.path, span: site.span }] : []), ...uses];
+  const sites = sitesAt(workspace, path, offset);
+  const uses = usesOf(workspace, path, sites);
+  return [...(withDeclaration ? sites.map(({ path: file, span }) => ({ path: file, span })) : []), ...uses];
 }
 
-/** Uses of a thing other than its declaration. */
-function usesOf(workspace: Workspace, from: string, site: Site): readonly Location[] {
-  const paths = new Set([from, site.path, ...workspace.allPaths()]);
+/** Uses of things of one name other than their declarations. */
+function usesOf(workspace: Workspace, from: string, sites: readonly Site[]): readonly Location[] {
+  const paths = new Set([from, ...sites.map((site) => site.path), ...workspace.allPaths()]);
   return [...paths].flatMap((path) =>
     (workspace.document(path)?.names ?? [])
       .filter(
         (use) =>
           !use.declares &&
           // Imports can give another name to what a file or another import names.
-          (use.text === site.node.name.text || use.space.in === 'file' || use.space.in === 'module') &&
-          refersTo(workspace, path, use, site),
+          (use.text === sites[0]?.node.name.text || use.space.in === 'file' || use.space.in === 'module') &&
+          refersTo(workspace, path, use, sites),
       )
       .map(({ span }) => ({ path, span })),
   );
 }
 
-function refersTo(
-  workspace: Workspace,
-  path: string,
-  use: Parameters<typeof resolveName>[2],
-  site: Site,
-): boolean {
-  const found = resolveName(workspace, path, use);
-  return found !== undefined && sameSite(found, site);
+function refersTo(workspace: Workspace, path: string, use: NameUse, sites: readonly Site[]): boolean {
+  return resolveAll(workspace, path, use).some((found) => sites.some((site) => sameSite(found, site)));
+}
+
+/** These things and those that a use of theirs speaks of as well: they go by one name. */
+function together(workspace: Workspace, from: string, sites: readonly Site[]): readonly Site[] {
+  const spoken = usesOf(workspace, from, sites).flatMap(({ path, span }) =>
+    sitesAt(workspace, path, span.start),
+  );
+  const more = spoken.reduce<readonly Site[]>(
+    (all, each) => (all.some((site) => sameSite(site, each)) ? all : [...all, each]),
+    sites,
+  );
+  return more.length === sites.length ? sites : together(workspace, from, more);
 }
 
 /** Files that the imports of a file name. */
@@ -114,17 +130,16 @@ export function rename(
   if (typeof may === 'string') return may;
   if (!isName(to)) return `\`${to}\` is not a name`;
   const site = siteAt(workspace, path, offset)!;
-  const naming = namingOf(site);
+  const sites = together(workspace, path, sitesAt(workspace, path, offset));
+  const namings = sites.map(namingOf);
+  const isNaming = (location: Location): boolean => namings.some((naming) => sameLocation(location, naming));
   // An alias keeps its own name when the declaration is renamed, and the declaration when the alias is.
-  const uses = usesOf(workspace, path, site).filter(({ path: file, span }) => {
-    const found = siteAt(workspace, file, span.start);
-    return (
-      found !== undefined &&
-      sameLocation(namingOf(found), naming) &&
-      workspace.document(file)!.text.slice(span.start, span.end) === may.text
-    );
-  });
-  const locations = [naming, ...uses.filter((use) => !sameLocation(use, naming))];
+  const uses = usesOf(workspace, path, sites).filter(
+    ({ path: file, span }) =>
+      sitesAt(workspace, file, span.start).some((found) => isNaming(namingOf(found))) &&
+      workspace.document(file)!.text.slice(span.start, span.end) === may.text,
+  );
+  const locations = [...namings, ...uses.filter((use) => !isNaming(use))];
   const files = new Set(locations.map((each) => each.path));
   return clashOf(workspace, site, to, files) ?? overridden(workspace, site, [path, ...files]) ?? locations;
 }

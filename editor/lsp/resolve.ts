@@ -155,6 +155,20 @@ export function resolveName(workspace: Workspace, path: string, { text, space }:
   }
 }
 
+/** All that a name use stands for: tiers of one name that several groups declare are one link of a chain. */
+export function resolveAll(workspace: Workspace, path: string, use: NameUse): readonly Site[] {
+  const { text, space } = use;
+  const site = resolveName(workspace, path, use);
+  if (site === undefined) return [];
+  if (space.in !== 'places of plan' || space.all !== true) return [site];
+  const tiers = placesOf(site.owner as TopologyDecl).filter(
+    ({ place }) => place.kind !== 'group' && place.name.text === text,
+  );
+  return tiers.length === 0
+    ? [site]
+    : tiers.map(({ place }) => ({ ...site, span: place.name.span, node: place }));
+}
+
 /** A place by its path: seen from a block, then from those around it, then wherever there is one of that name. */
 function findPlace(
   path: string,
@@ -180,6 +194,12 @@ export function nameAt(workspace: Workspace, path: string, offset: number): Name
 export function siteAt(workspace: Workspace, path: string, offset: number): Site | undefined {
   const use = nameAt(workspace, path, offset);
   return use && resolveName(workspace, path, use);
+}
+
+/** All that the name at an offset stands for. */
+export function sitesAt(workspace: Workspace, path: string, offset: number): readonly Site[] {
+  const use = nameAt(workspace, path, offset);
+  return use === undefined ? [] : resolveAll(workspace, path, use);
 }
 
 /** Whether two sites are one. */

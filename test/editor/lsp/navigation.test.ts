@@ -189,6 +189,34 @@ describe('rename', () => {
     expect(text['main.plan']).toMatch(/when ram\.full/);
   });
 
+  it.each(['host', 'gpu'])(
+    'of %s changes all groups that declare it where a chain means them all',
+    (name) => {
+      const group = 'gpu[4]: card, tier host { capacity: 1 GB }, link gpu <-> host { bandwidth: 1 GB/s }';
+      const other = `topology other { ${group} }\nplan o for small on other { kv { tiers: gpu -> host } }`;
+      const text = `topology two { a { ${group} }\n b { ${group} } }
+plan p for small on two {
+  stage prefill on a.gpu { }
+  kv { tiers: gpu -> host }
+  flow requests -> prefill -> results { to prefill when host.empty }
+}
+`;
+      const expected = `${text.replaceAll(new RegExp(`\\b${name}\\b`, 'g'), 'ram')}${other}`;
+      const count = text.split(new RegExp(`\\b${name}\\b`)).length - 1;
+      for (let n = 1; n <= count; n++)
+        expect(renamed(cursorIn(name, n, text + other), 'ram')).toEqual({ 'main.plan': expected });
+      const { workspace, offset } = atCursor(cursorIn(name, count, text + other));
+      expect(referencesAt(workspace, MAIN, offset, true).length).toBeGreaterThan(2);
+    },
+  );
+
+  it('of a tier that no chain names leaves those of other groups alone', () => {
+    const text = 'topology t { a { tier hos‸t { } }\n b { tier host { } } }';
+    expect(renamed(text, 'ram')).toEqual({
+      'main.plan': 'topology t { a { tier ram { } }\n b { tier host { } } }',
+    });
+  });
+
   it.each([
     ['a tier', 'tier host', 'tier ho‸st'],
     ['devices', 'gpu[8]', 'g‸pu[8]'],
