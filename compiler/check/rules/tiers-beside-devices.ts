@@ -3,6 +3,7 @@
  * well, a disk beside those that prefill.
  */
 import { report } from '../../diagnostics/catalogue.js';
+import { named } from '../../diagnostics/catalogue/entry.js';
 import type { Diagnostic } from '../../diagnostics/diagnostic.js';
 import { parsePath } from '../../plan/places.js';
 import type { KvTier, Plan, Stage } from '../../plan/plan.js';
@@ -12,29 +13,36 @@ import type { Rule } from './rule.js';
 export const tiersBesideDevices: Rule = ({ plan }) =>
   plan.kv.tiers.flatMap((tier) => (tier.medium === 'device' ? [] : missing(plan, tier)));
 
+/** Whether the chain does without a tier: KV goes from stage to stage, and on to disks, through one in host memory. */
+function isSpare({ kv }: Plan, { medium, name }: KvTier): boolean {
+  return medium === 'disk' || kv.tiers.some((other) => other.medium === 'host' && other.name !== name);
+}
+
 /** At most one problem: of the first stage and group that lack the tier. */
-function missing({ topology, stages }: Plan, tier: KvTier): readonly Diagnostic[] {
+function missing(plan: Plan, tier: KvTier): readonly Diagnostic[] {
+  const { topology, stages } = plan;
   const { name, medium } = tier;
   for (const stage of stages) {
     if (medium === 'disk' && !stage.phases.includes('prefill')) continue;
     for (const group of new Set(stage.devices.map((id) => topology.devices[id]!.group)))
-      if (tierFor(topology, group, name) === undefined)
-        return [lacking(tier, stage, placeOf(group, topology.name), blockOf(group, topology.name))];
+      if (tierFor(topology, group, name) === undefined) return [lacking(plan, tier, stage, group)];
   }
   return [];
 }
 
-function lacking({ name, medium, origin }: KvTier, stage: Stage, place: string, block: string): Diagnostic {
+function lacking(plan: Plan, tier: KvTier, stage: Stage, group: string): Diagnostic {
+  const { name, medium, origin } = tier;
+  const topology = plan.topology.name;
   const properties = medium === 'disk' ? 'capacity: ..., path: ...' : 'capacity: ...';
   return report(
     'tier-not-beside',
-    { tier: name, stage: stage.name, place },
+    { tier: name, stage: stage.name, place: placeOf(group, topology) },
     {
       primary: origin,
-      related: [{ ...stage.meshOrigin, label: `KV of \`${stage.name}\` goes there` }],
+      related: [{ ...stage.meshOrigin, label: `KV of ${named('stage', stage.name)} goes there` }],
       helps: [
-        `declare \`tier ${name} { ${properties} }\` in ${block}`,
-        ...(medium === 'disk' ? [`or leave \`${name}\` out of \`tiers\``] : []),
+        `declare \`tier ${name} { ${properties} }\` in ${blockOf(group, topology)}`,
+        ...(isSpare(plan, tier) ? [`or leave \`${name}\` out of \`tiers\``] : []),
       ],
     },
   );

@@ -226,6 +226,14 @@ export const CASES: readonly Case[] = [
     source: acrossNodes('big', 'bare', 'gpu -> «host»'),
     says: 'declare `tier host { capacity: ... }` in `bare`',
   },
+  {
+    slug: 'tier-not-beside',
+    source: acrossNodes('small', 'big', 'gpu -> host -> «cxl»').replace(
+      'big {',
+      'big {\n tier cxl { capacity: 1 TB }',
+    ),
+    says: 'or leave `cxl` out of `tiers`',
+  },
   { slug: 'cap-on-device', source: fused('mesh (dp: 8)', 'kv { tiers: gpu up to «1 GB» -> host }') },
   {
     slug: 'no-page-to-hand-over',
