@@ -142,7 +142,8 @@ function headOf(cx: Context, node: { readonly span: Origin['span'] }, length: nu
 }
 
 function addStage(decl: StageDecl, stages: MergedStage[], cx: Context): void {
-  const earlier = stages.find((s) => s.name.node.text === decl.name.text);
+  // Two names that are missing are not one.
+  const earlier = decl.name.text === '' ? undefined : stages.find((s) => s.name.node.text === decl.name.text);
   if (earlier) {
     cx.report(
       report(

@@ -1,6 +1,7 @@
 /** Meshes: axis sizes, `fill`, and what fits the devices of a stage. */
 import type { MeshExpr } from '../../../grammar/syntax.js';
 import { report } from '../../diagnostics/catalogue.js';
+import { devicesWord } from '../../diagnostics/catalogue/entry.js';
 import type { Fix, Origin } from '../../diagnostics/diagnostic.js';
 import type { Mesh } from '../../plan/plan.js';
 import { keepsBlocks, type SizedModel } from '../../plan/weight-groups.js';
@@ -111,8 +112,6 @@ const onDevices = (use: MeshUse): Origin & { readonly label: string } => ({
   ...use.on,
   label: devicesWord(use.devices),
 });
-
-const devicesWord = (count: number): string => `${count} device${count === 1 ? '' : 's'}`;
 
 function readAxis(
   axis: { readonly text: string; readonly span: Origin['span'] },

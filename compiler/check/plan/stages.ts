@@ -1,6 +1,7 @@
 /** Stages: phases, devices, mesh, sharding and batch sizes. */
 import type { Name } from '../../../grammar/syntax.js';
 import { report } from '../../diagnostics/catalogue.js';
+import { devicesWord } from '../../diagnostics/catalogue/entry.js';
 import type { Origin } from '../../diagnostics/diagnostic.js';
 import type { DType, ModelSpec } from '../../model/shape.js';
 import type { DefaultTaken, Mesh, Phase, Stage, TpDim } from '../../plan/plan.js';
@@ -278,7 +279,7 @@ function autoMesh(
   const chosen = chooseMesh(use.model, use.kvType, devices, use.memoryUse);
   const origin = at(cx, node);
   if (!chosen) {
-    const related = [{ ...on, label: `${ids.length} devices` }];
+    const related = [{ ...on, label: devicesWord(ids.length) }];
     const helps = ['name more devices, or a smaller element type for `weights`'];
     cx.report(
       report('no-mesh-fits', { stage: name.text, devices: ids.length }, { primary: origin, related, helps }),

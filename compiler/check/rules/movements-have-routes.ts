@@ -4,6 +4,7 @@
  * there where KV goes is another rule: see `tiers-beside-devices.ts`.
  */
 import { report } from '../../diagnostics/catalogue.js';
+import { named } from '../../diagnostics/catalogue/entry.js';
 import type { Diagnostic, Origin } from '../../diagnostics/diagnostic.js';
 import type { Plan, Stage } from '../../plan/plan.js';
 import { parsePath, printPath } from '../../plan/places.js';
@@ -75,14 +76,14 @@ function meshMovements(plan: Plan, stage: Stage, tpOrigin: Origin, ppOrigin: Ori
       for (let t = 0; t < tp; t++) {
         if (t > 0)
           found.push({
-            what: `the sum over \`tp\` of stage \`${stage.name}\``,
+            what: `the sum over \`tp\` of ${named('stage', stage.name)}`,
             from: path(d, p, t - 1),
             to: path(d, p, t),
             origin: tpOrigin,
           });
         if (p > 0)
           found.push({
-            what: `sending activations down the pipeline of stage \`${stage.name}\``,
+            what: `sending activations down the pipeline of ${named('stage', stage.name)}`,
             from: path(d, p - 1, t),
             to: path(d, p, t),
             origin: ppOrigin,
@@ -126,7 +127,7 @@ function handOver(plan: Plan): readonly Movement[] {
   for (const a of plan.stages)
     for (const b of plan.stages) {
       if (a === b || !a.phases.includes('prefill') || !b.phases.includes('decode')) continue;
-      const what = `KV going from stage \`${a.name}\` to stage \`${b.name}\``;
+      const what = `KV going from ${named('stage', a.name)} to ${named('stage', b.name)}`;
       const [starts, ends] = [instances(a), instances(b)];
       const pairs = [
         ...starts.slice(0, 1).flatMap((from) => ends.map((to) => [from, to] as const)),
@@ -146,7 +147,7 @@ function uploads(plan: Plan): readonly Movement[] {
       const names = [...new Set(plan.topology.tiers.filter((t) => t.medium === 'host').map((t) => t.name))];
       const host = names.map((n) => tierFor(plan.topology, device.group, n)).find((t) => t !== undefined);
       found.push({
-        what: `weights going to the devices of stage \`${to.name}\``,
+        what: `weights going to the devices of ${named('stage', to.name)}`,
         from: host?.path ?? 'host',
         to: device.path,
         origin: to.meshOrigin,

@@ -24,3 +24,8 @@ export function warning<P>(code: `FC${string}`, message: (params: P) => string):
 export function named(kind: string, name: string): string {
   return name === '' ? `this ${kind}` : `${kind} \`${name}\``;
 }
+
+/** Devices, counted. */
+export function devicesWord(count: number): string {
+  return `${count} device${count === 1 ? '' : 's'}`;
+}

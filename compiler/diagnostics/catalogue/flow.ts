@@ -17,7 +17,7 @@ export const FLOW = {
   ),
   'stage-not-in-flow': error<{ stage: string }>(
     'FC0704',
-    ({ stage }) => `stage \`${stage}\` is never reached: the flow does not name it`,
+    ({ stage }) => `${named('stage', stage)} is never reached: the flow does not name it`,
   ),
   'flow-order': error<{ first: string; second: string }>(
     'FC0705',

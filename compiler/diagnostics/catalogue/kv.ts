@@ -1,16 +1,16 @@
 /** FC06: KV cache and tiers. */
-import { error, warning } from './entry.js';
+import { error, named, warning } from './entry.js';
 
 export const KV = {
   'kv-does-not-fit': error<{ stage: string; room: string; needed: string; tokens: number }>(
     'FC0601',
     ({ stage, room, needed, tokens }) =>
-      `stage \`${stage}\` has ${room} left for KV on a device, and ${tokens} tokens need ${needed}`,
+      `${named('stage', stage)} has ${room} left for KV on a device, and ${tokens} tokens need ${needed}`,
   ),
   'kv-tight': warning<{ stage: string; tokens: number; context: number }>(
     'FC0602',
     ({ stage, tokens, context }) =>
-      `stage \`${stage}\` has room for ${tokens} tokens of KV, less than one sequence of ${context}`,
+      `${named('stage', stage)} has room for ${tokens} tokens of KV, less than one sequence of ${context}`,
   ),
   'unknown-tier': error<{ tier: string; topology: string }>(
     'FC0603',
@@ -48,6 +48,6 @@ export const KV = {
   'tier-not-beside': error<{ tier: string; stage: string; place: string }>(
     'FC0611',
     ({ tier, stage, place }) =>
-      `KV of stage \`${stage}\` goes to tier \`${tier}\` beside its devices, and ${place} has none`,
+      `KV of ${named('stage', stage)} goes to tier \`${tier}\` beside its devices, and ${place} has none`,
   ),
 };

@@ -1,5 +1,5 @@
 /** FC04: topology and placement. */
-import { error, named, warning } from './entry.js';
+import { devicesWord, error, named, warning } from './entry.js';
 
 export const TOPOLOGY = {
   'unknown-place': error<{ place: string; where: string }>(
@@ -22,12 +22,12 @@ export const TOPOLOGY = {
   'mesh-size': error<{ stage: string; mesh: string; ranks: number; devices: number }>(
     'FC0405',
     ({ stage, mesh, ranks, devices }) =>
-      `the mesh of ${stage === '' ? 'this stage' : `\`${stage}\``} (${mesh}) has ${ranks} rank${ranks === 1 ? '' : 's'} but the stage stands on ${devices} device${devices === 1 ? '' : 's'}`,
+      `the mesh of ${stage === '' ? 'this stage' : `\`${stage}\``} (${mesh}) has ${ranks} rank${ranks === 1 ? '' : 's'} but the stage stands on ${devicesWord(devices)}`,
   ),
   'fill-not-whole': error<{ axis: string; devices: number; rest: number }>(
     'FC0406',
     ({ axis, devices, rest }) =>
-      `\`${axis}: fill\` finds no whole size: ${devices} device${devices === 1 ? '' : 's'} cannot be shared by ${rest}`,
+      `\`${axis}: fill\` finds no whole size: ${devicesWord(devices)} cannot be shared by ${rest}`,
   ),
   'axis-repeated': error<{ axis: string }>('FC0407', ({ axis }) => `the mesh names \`${axis}\` twice`),
   'two-fills': error<{ axes: readonly string[] }>(
@@ -45,12 +45,12 @@ export const TOPOLOGY = {
   ),
   'stage-without-mesh': error<{ stage: string; devices: number }>(
     'FC0411',
-    ({ stage, devices }) => `${named('stage', stage)} has no mesh over its ${devices} devices`,
+    ({ stage, devices }) => `${named('stage', stage)} has no mesh over its ${devicesWord(devices)}`,
   ),
   'weights-do-not-fit': error<{ stage: string; needed: string; budget: string; device: string }>(
     'FC0412',
     ({ stage, needed, budget, device }) =>
-      `the weights of stage \`${stage}\` need ${needed} on a device, and ${device} has ${budget} to use`,
+      `the weights of ${named('stage', stage)} need ${needed} on a device, and ${device} has ${budget} to use`,
   ),
   'duplicate-link': error<{ from: string; to: string }>(
     'FC0413',
@@ -59,7 +59,7 @@ export const TOPOLOGY = {
   'no-mesh-fits': error<{ stage: string; devices: number }>(
     'FC0414',
     ({ stage, devices }) =>
-      `\`mesh auto\` finds no mesh of ${devices} devices that stage \`${stage}\` fits on`,
+      `\`mesh auto\` finds no mesh of ${devicesWord(devices)} that ${named('stage', stage)} fits on`,
   ),
   'not-a-device': error<{ place: string; is: string }>(
     'FC0415',

@@ -1,5 +1,5 @@
 /** FC03: properties, types, units, params and models. */
-import { error, warning } from './entry.js';
+import { error, named, warning } from './entry.js';
 
 export const TYPES = {
   'unknown-property': error<{ property: string; block: string }>(
@@ -30,7 +30,8 @@ export const TYPES = {
   ),
   'outside-domain': error<{ param: string; value: string; domain: readonly string[] }>(
     'FC0308',
-    ({ param, value, domain }) => `\`${param}\` = ${value} is not one of its values ${domain.join(', ')}`,
+    ({ param, value, domain }) =>
+      `${param === '' ? named('param', param) : `\`${param}\``} = ${value} is not one of its values ${domain.join(', ')}`,
   ),
   'unknown-param-type': error<{ type: string }>('FC0309', ({ type }) => `\`${type}\` is no type of a param`),
   'unknown-param': error<{ param: string }>(

@@ -1,4 +1,5 @@
 /** A name that is not there is told of once, by the parser. */
+import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { fused, split, WORLD } from './marked.js';
 import { checkText } from './memory-host.js';
@@ -51,6 +52,15 @@ const wordsOf = (text: string): readonly string[] =>
     ...fixes.map(({ title }) => title),
   ]);
 
+/** The text of which the page of a code says that it fails. */
+const diagnosed = (code: string): string =>
+  /```plan\n([^]*?)```/.exec(readFileSync(`docs/diagnostics/${code}.md`, 'utf8'))![1]!;
+
+it('counts one device in the singular', () => {
+  const text = diagnosed('FC0414').replace('on gpu', 'on gpu[0]');
+  expect(wordsOf(text)[0]).toMatch(/^`mesh auto` finds no mesh of 1 device that stage `\w+` fits on$/);
+});
+
 describe('a name that is missing', () => {
   it.each([
     ['plan {', 'this plan has no stage'],
@@ -64,8 +74,28 @@ describe('a name that is missing', () => {
       `${WORLD}plan p for m on t { stage on gpu { mesh (tp: 3) } }`,
       'the mesh of this stage (tp: 3) has 3 ranks but',
     ],
+    ['param : int = 3 in [1, 2, 4]', 'this param = 3 is not one of its values 1, 2, 4'],
   ])('has words of its own in %j', (text, said) => {
     expect(wordsOf(text).join('\n')).toContain(said);
+  });
+
+  it.each([
+    ['FC0404', 'for the sum over `tp` of this stage'],
+    ['FC0412', 'the weights of this stage need'],
+    ['FC0414', 'that this stage fits on'],
+    ['FC0601', 'this stage has'],
+    ['FC0602', 'this stage has room for'],
+  ])('of a stage is not quoted by %s', (code, said) => {
+    const words = wordsOf(diagnosed(code).replace(/stage \w+/, 'stage '));
+    expect(words.join('\n')).toContain(said);
+    expect(words.filter((each) => each.includes('``'))).toEqual([]);
+  });
+
+  it('of two stages does not make them one', () => {
+    const text = split('')
+      .replace('stage prefill', 'stage : prefill')
+      .replace('stage decode', 'stage : decode');
+    expect(new Set(codesOf(text))).toEqual(new Set(['FC0104']));
   });
 
   it('is nowhere quoted, wherever a file ends and whatever word it lacks', () => {
