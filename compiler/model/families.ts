@@ -218,7 +218,6 @@ export const MODEL_FAMILIES: readonly ModelFamily[] = [
 /** Architectures that can be compiled, as `config.json` names them. */
 export const KNOWN_ARCHITECTURES: readonly string[] = MODEL_FAMILIES.map((family) => family.architecture);
 
-/** The family of that name, as `ModelShape.family` has it. */
 /** Properties of a shape that no model of the family has. */
 export function foreignTo({ sliding, capped }: ModelFamily) {
   return [
@@ -227,6 +226,7 @@ export function foreignTo({ sliding, capped }: ModelFamily) {
   ];
 }
 
+/** The family of that name, as `ModelShape.family` has it. */
 export function familyNamed(name: string): ModelFamily | undefined {
   return MODEL_FAMILIES.find((family) => family.name === name);
 }
