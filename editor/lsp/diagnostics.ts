@@ -99,13 +99,14 @@ export interface FixContext {
 
 /**
  * The fixes that come with diagnostics, as quick fixes; one that stands alone is preferred. A fix of a text that has
- * changed since is none: its places are others now.
+ * changed since is none: its places are others now. A list of kinds without any asks for all, as no list does.
  */
 export function codeActions(
   { diagnostics, only }: Pick<CodeActionContext, 'diagnostics' | 'only'>,
   { textNow, toWorkspaceEdit }: FixContext,
 ): CodeAction[] {
-  if (only?.every((kind) => kind !== CodeActionKind.Empty && kind !== CodeActionKind.QuickFix)) return [];
+  const wanted: readonly string[] = [CodeActionKind.Empty, CodeActionKind.QuickFix];
+  if (only !== undefined && only.length > 0 && !only.some((kind) => wanted.includes(kind))) return [];
   const isCurrent = ({ digests }: ReadyFix): boolean =>
     Object.entries(digests).every(([uri, digest]) => {
       const text = textNow(uri);

@@ -203,10 +203,9 @@ describe('diagnostics', () => {
     expect(actions(double)).toMatchObject([{ title: 'Remove this block' }]);
     expect(actions({ ...double, data: undefined })).toEqual([]);
     // Only of the kinds that are asked for, and of the text that they were made for.
-    for (const only of [['quickfix'], [''], ['refactor', 'quickfix']])
+    for (const only of [['quickfix'], [''], ['refactor', 'quickfix'], []])
       expect(actions(unknown, only)).toHaveLength(1);
-    for (const only of [['source.organizeImports'], ['refactor'], []])
-      expect(actions(unknown, only)).toEqual([]);
+    for (const only of [['source.organizeImports'], ['refactor']]) expect(actions(unknown, only)).toEqual([]);
     expect(actions(unknown, undefined, () => `\n${text}`)).toEqual([]);
     expect(actions(unknown, undefined, () => undefined)).toEqual([]);
   });
