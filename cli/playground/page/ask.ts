@@ -8,6 +8,9 @@ export interface Asker {
   readonly drop: () => void;
 }
 
+/** Browsers do not say why a script did not load. */
+const NOT_LOADED = 'the script that answers could not be loaded; load the page again';
+
 /**
  * Asks a worker of its own, started with the first question.
  *
@@ -20,8 +23,8 @@ export function createAsker<Kind extends keyof Answers>(
   answered: (reply: Reply<Kind>) => void,
 ): Asker {
   let worker: Worker | undefined;
-  /** The worker has a question, and the one that follows. */
-  let working = false;
+  /** Number of the question that the worker is at, and the one that follows. */
+  let current: number | undefined;
   let waiting: Question | undefined;
   /** Number of the newest question; a dropped one counts twice, so that its answer is none to the newest. */
   let newest = 0;
@@ -30,26 +33,36 @@ export function createAsker<Kind extends keyof Answers>(
     const started = new Worker(new URL('./worker.ts', import.meta.url), { type: 'module' });
     started.addEventListener('message', ({ data }: MessageEvent<Reply<Kind>>) => {
       if (worker !== started) return;
-      working = false;
+      current = undefined;
       send();
       if (data.id === newest) answered(data);
+    });
+    // It could not be loaded, or broke off: the next question gets another one.
+    started.addEventListener('error', ({ message }) => {
+      if (worker !== started) return;
+      const failed = current;
+      stop();
+      send();
+      if (failed === newest) answered({ id: failed, failed: message || NOT_LOADED });
     });
     return started;
   };
   const send = (): void => {
-    if (working || waiting === undefined) return;
+    if (current !== undefined || waiting === undefined) return;
     worker ??= start();
     worker.postMessage(waiting);
-    working = true;
+    current = waiting.id;
     waiting = undefined;
+  };
+  const stop = (): void => {
+    worker?.terminate();
+    worker = undefined;
+    current = undefined;
   };
   const drop = (): void => {
     newest++;
     waiting = undefined;
-    if (!working || whenDropped === 'finishes') return;
-    worker?.terminate();
-    worker = undefined;
-    working = false;
+    if (current !== undefined && whenDropped === 'stops') stop();
   };
   const ask = (text: string): void => {
     waiting = { id: ++newest, ask: kind, text };
