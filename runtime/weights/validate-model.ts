@@ -21,10 +21,14 @@ export function validateWeights(
   for (const needed of neededTensors(graph).values()) {
     const found = source.tensor(needed.name);
     if (!found) {
-      throw new RuntimeFailure('FC0912', `${isGguf(configPath) ? configPath : dir} has no tensor ${needed.name}`, {
-        subject: needed.name,
-        help: otherModel(configPath),
-      });
+      throw new RuntimeFailure(
+        'FC0912',
+        `${isGguf(configPath) ? configPath : dir} has no tensor ${needed.name}`,
+        {
+          subject: needed.name,
+          help: otherModel(configPath),
+        },
+      );
     }
     if (found.rows !== needed.rows || found.cols !== needed.cols) {
       throw new RuntimeFailure(
