@@ -236,7 +236,9 @@ function whatMatters(plan: Plan): Readonly<Record<string, unknown>> {
   ]);
   // Devices may be named after any of those of a plan, and are after the first where nothing is said.
   const tiers = kv.tiers.map(({ name, medium, cap }) => [medium === 'device' ? medium : name, cap]);
-  const places = JSON.stringify(topology, (key, value: unknown) => (key === 'origin' ? undefined : value));
+  const places = JSON.stringify(topology, (key, value: unknown) =>
+    /origins?$/i.test(key) ? undefined : value,
+  );
   return {
     model: model.shape,
     weights: model.weights,

@@ -179,7 +179,10 @@ describe('tune --write', () => {
       const { err } = await duringWork(() => writeFileSync(file, text), ...args);
       return { err, text: readFileSync(file, 'utf8') };
     };
-    const commented = await afterwards(`// Worked on meanwhile.\n${PLAN}`);
+    // Everything stands one line further down then, overhead as well.
+    const timed = PLAN.replace('link node <->', 'overhead { step: 1 us }\n  link node <->');
+    writeFileSync(file, timed);
+    const commented = await afterwards(`// Worked on meanwhile.\n${timed}`);
     expect(commented.err).toContain('wrote plan start_tuned');
     expect(commented.text).toContain('// Worked on meanwhile.');
     expect(commented.text).toContain('plan start_tuned');
