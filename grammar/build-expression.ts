@@ -10,9 +10,9 @@ import { closed, commas, itemsInBraces } from './build-brackets.js';
 import type { Build } from './build-context.js';
 import { keyOf } from './build-key.js';
 import { spanOf } from './lex.js';
+import { comparison, isBinaryOperator, precedence } from './operators.js';
 import { exampleOf, PROPERTIES, type PropertyDoc } from './reference.js';
 import type {
-  BinaryOperator,
   CallExpr,
   ChainExpr,
   ErrorExpr,
@@ -29,29 +29,8 @@ import type {
 } from './syntax.js';
 import { TRUTH_WORDS } from './truth-words.js';
 
-/** How tight each operator binds; all associate to the left. */
-export const precedence: Readonly<Record<BinaryOperator, number>> = {
-  or: 1,
-  and: 2,
-  '==': 3,
-  '!=': 3,
-  '<': 3,
-  '<=': 3,
-  '>': 3,
-  '>=': 3,
-  '+': 4,
-  '-': 4,
-  '*': 5,
-  '/': 5,
-};
-const comparison = 3;
-
 /** Longer expressions are refused, so that no later walk over a tree can exhaust the stack. */
 const maximumLength = 256;
-
-export function isBinaryOperator(text: string): text is BinaryOperator {
-  return Object.hasOwn(precedence, text);
-}
 
 /** Stands at a hole; reports it. */
 export function missingValue(

@@ -1,4 +1,5 @@
 /** Edits that mend a problem of syntax, where there is one thing that the author will have meant. */
+import { isComparison } from '../../grammar/operators.js';
 import type { SyntaxCode, SyntaxProblem } from '../../grammar/syntax-problems.js';
 import type { Fix } from './diagnostic.js';
 
@@ -103,14 +104,12 @@ const MENDS: Readonly<Partial<Record<SyntaxCode, Mend>>> = {
 /** Signs that may be meant by one that begins with `=`: comparisons, or an arrow where that is the only sign there can be. */
 function signsInstead(problem: SyntaxProblem, text: string): readonly Edit[] {
   const { expected = [], span } = problem;
-  if (expected.every((each) => COMPARISONS.has(each))) return expected.map((each) => replace(problem, each));
+  if (expected.every(isComparison)) return expected.map((each) => replace(problem, each));
   const arrows = expected.filter((each) => each === '->' || each === '<->');
   const isBroken = text.charAt(span.end) === '>';
   const whole = { ...problem, span: { start: span.start, end: span.end + Number(isBroken) } };
   return arrows.length === 1 ? [replace(whole, arrows[0]!)] : [];
 }
-
-const COMPARISONS: ReadonlySet<string> = new Set(['<', '<=', '>', '>=', '==']);
 
 function isHole({ span }: SyntaxProblem): boolean {
   return span.start === span.end;

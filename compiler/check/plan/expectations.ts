@@ -1,4 +1,5 @@
 /** `expect` blocks: measures, their arguments and bounds. What they are compared with is known after compiling. */
+import { isComparison } from '../../../grammar/operators.js';
 import type {
   CallExpr,
   ChainExpr,
@@ -80,7 +81,6 @@ const MEASURES: Readonly<Record<Bound['measure'], Measure>> = {
 
 const OPS: readonly Never['op'][] = ['all_reduce', 'all_gather', 'reduce_scatter', 'send'];
 const OPERANDS: readonly NonNullable<Never['of']>[] = ['weights', 'kv', 'activations'];
-const COMPARISONS: readonly string[] = ['<', '<=', '>', '>=', '==', '!='];
 
 /** Checks one line; undefined after reporting. */
 export function readExpectation(
@@ -128,7 +128,7 @@ function readBound(
 ): Bound | undefined {
   const { condition } = node;
   if (condition.kind === 'error') return undefined;
-  if (condition.kind !== 'binary' || !COMPARISONS.includes(condition.op)) {
+  if (condition.kind !== 'binary' || !isComparison(condition.op)) {
     const name = condition.kind === 'call' ? condition.callee.text : plainName(condition)?.text;
     const meant = Object.entries(MEASURES).filter(([measure]) => measure === name);
     const shown = meant.length > 0 ? meant : Object.entries(MEASURES);
