@@ -11,15 +11,7 @@ import { largestBinding as bindingOf } from '../../compiler/passes/largest-bindi
 import { kvPlaces } from '../../compiler/passes/kv-places.js';
 import { ARRIVING_AHEAD, PAGED_OUT_MICROBATCHES } from '../../compiler/passes/kv-pools.js';
 import { PREFILL_SEQUENCES } from '../../compiler/passes/step-sizes.js';
-import type {
-  DeviceKind,
-  KvTier,
-  Link,
-  Plan,
-  PropertyOrigins,
-  Tier,
-  Topology,
-} from '../../compiler/plan/plan.js';
+import type { Declared, DeviceKind, KvTier, Link, Plan, Tier, Topology } from '../../compiler/plan/plan.js';
 import { declaredPattern, parsePath } from '../../compiler/plan/places.js';
 import { joinsDevices } from '../../compiler/plan/routes.js';
 import { linkName } from '../../compiler/reshard/roads.js';
@@ -91,12 +83,6 @@ function linkPlace({ scope, from, to }: Link, { tiers }: Topology): string {
   return `${scope}: ${endOf(from)} <-> ${endOf(to)}`;
 }
 
-/** A declaration: where it stands, and where its properties do. */
-interface Declaration {
-  readonly origin: Origin;
-  readonly propertyOrigins?: PropertyOrigins;
-}
-
 /**
  * A constant of a declaration: shipped when its file is the library's.
  *
@@ -105,7 +91,7 @@ interface Declaration {
 function given(
   what: string,
   value: string,
-  { origin, propertyOrigins }: Declaration,
+  { origin, propertyOrigins }: Declared,
   property: string,
   texts: ConstantTexts,
   around?: Origin,
@@ -251,7 +237,7 @@ function scopeOf(group: Tier['group']): string {
 function linkConstants(link: Link, topology: Topology, texts: ConstantTexts): readonly Constant[] {
   const { origin: around } = topology;
   const name = linkName(link);
-  const { bandwidth, bandwidthBack, weights, latency, latencyAssumed, allreduce, origin } = link;
+  const { bandwidth, bandwidthBack, weights, latency, allreduce, origin, propertyOrigins } = link;
   const { allreduceLatency, allgatherLatency } = link;
   const own = (property: string, value: string): Constant =>
     given(`${name}: ${property}`, value, link, property, texts, around);
@@ -269,7 +255,9 @@ function linkConstants(link: Link, topology: Topology, texts: ConstantTexts): re
     weights === undefined
       ? taken(`${name}: weights`, 'as other bytes', origin, texts)
       : own('weights', formatQuantity(weights, 'bytes/s')),
-    latencyAssumed ? taken(`${name}: latency`, delay, origin, texts) : own('latency', delay),
+    propertyOrigins?.['latency'] === undefined
+      ? taken(`${name}: latency`, delay, origin, texts)
+      : own('latency', delay),
     sizes.length > 0
       ? ofExchanges('allreduce', sizes.join(', '))
       : taken(`${name}: allreduce`, 'a ring over the narrowest link', origin, texts),
@@ -283,7 +271,7 @@ function linkConstants(link: Link, topology: Topology, texts: ConstantTexts): re
 }
 
 function overheadConstants(topology: Topology, texts: ConstantTexts): readonly Constant[] {
-  const { name, overhead, overheadOrigin, overheadOrigins, overheadAssumed = [], origin } = topology;
+  const { name, overhead, overheadDeclared: block, origin } = topology;
   const { step, layer, request, kernel } = overhead;
   const { submit = {}, read = {}, choose = 0, encode = 0 } = overhead;
   const { activations = 'f32', activationsInMemory = 'f32' } = overhead;
@@ -302,10 +290,9 @@ function overheadConstants(topology: Topology, texts: ConstantTexts): readonly C
   ] as const;
   return [...shown, ...types, ...effects].map(([part, value]) => {
     const what = `${name}: overhead ${part}`;
-    if (overheadOrigin === undefined || overheadAssumed.some((each) => each === part))
-      return taken(what, value, overheadOrigin ?? origin, texts);
-    const block = { origin: overheadOrigin, ...(overheadOrigins && { propertyOrigins: overheadOrigins }) };
-    return given(what, value, block, part, texts, origin);
+    return block?.propertyOrigins?.[part] === undefined
+      ? taken(what, value, block?.origin ?? origin, texts)
+      : given(what, value, block, part, texts, origin);
   });
 }
 

@@ -76,7 +76,6 @@ export function checkLink(
     ...(back !== undefined && { bandwidthBack: back }),
     ...(values.get('weights') !== undefined && { weights: values.get('weights')! }),
     latency: values.get('latency') ?? 0,
-    ...(values.get('latency') === undefined && { latencyAssumed: true }),
     allreduce: values.get('allreduce') ?? {},
     ...(reducing && { allreduceLatency: reducing }),
     ...(gathering && { allgatherLatency: gathering }),

@@ -85,9 +85,7 @@ interface Building {
   readonly templates: Map<string, PlaceTemplate>;
   readonly kinds: Map<string, DeviceKind | undefined>;
   overhead: Topology['overhead'] | undefined;
-  overheadOrigin: Topology['overheadOrigin'];
-  overheadOrigins: Topology['overheadOrigins'];
-  overheadAssumed: Topology['overheadAssumed'];
+  overheadDeclared: Topology['overheadDeclared'];
   engine: Topology['engine'];
   failed: boolean;
 }
@@ -108,9 +106,7 @@ export function checkTopology(decl: TopologyDecl, cx: Context): CheckedTopology 
     templates: new Map(),
     kinds: new Map(),
     overhead: undefined,
-    overheadOrigin: undefined,
-    overheadOrigins: undefined,
-    overheadAssumed: undefined,
+    overheadDeclared: undefined,
     engine: undefined,
     failed: false,
   };
@@ -127,9 +123,7 @@ export function checkTopology(decl: TopologyDecl, cx: Context): CheckedTopology 
     tiers: b.tiers,
     links: b.links,
     overhead: b.overhead ?? { step: 0, layer: 0, request: 0, kernel: 0 },
-    ...(b.overheadOrigin && { overheadOrigin: b.overheadOrigin }),
-    ...(b.overheadOrigins && { overheadOrigins: b.overheadOrigins }),
-    ...(b.overheadAssumed && { overheadAssumed: b.overheadAssumed }),
+    ...(b.overheadDeclared && { overheadDeclared: b.overheadDeclared }),
     ...(b.engine && { engine: b.engine }),
     origin: at(cx, decl.name),
   };
@@ -241,11 +235,7 @@ function readMember(member: TopologyMember, place: Place, cx: Context, b: Buildi
         return;
       }
       const values = readBlock(cx, OVERHEAD_TABLE, member.members, 'overhead', undefined);
-      b.overheadOrigin = at(cx, member);
-      b.overheadOrigins = values.origins;
-      b.overheadAssumed = (Object.keys(OVERHEAD_TABLE) as (keyof typeof OVERHEAD_TABLE)[]).filter(
-        (part) => values.get(part) === undefined,
-      );
+      b.overheadDeclared = { origin: at(cx, member), propertyOrigins: values.origins };
       const effects = Object.entries(ENGINE_EFFECTS).flatMap(([name, key]) => {
         const value = values.get(name as keyof typeof ENGINE_EFFECTS);
         return value === undefined || value === FULCRUM_ENGINE[key] ? [] : [[key, value] as const];

@@ -10,6 +10,12 @@ import type { Workload } from './workload.js';
 /** Where properties of a declaration stand, by their names in plan files: those that it has. */
 export type PropertyOrigins = Readonly<Record<string, Origin>>;
 
+/** Where a block stands, and what it has. */
+export interface Declared {
+  readonly origin: Origin;
+  readonly propertyOrigins?: PropertyOrigins;
+}
+
 export interface DeviceKind {
   /** What the file of the topology calls it: no two kinds of one topology are called the same. */
   readonly name: string;
@@ -90,8 +96,6 @@ export interface Link {
   readonly weights?: number;
   /** Seconds. */
   readonly latency: number;
-  /** The declaration says nothing of the latency. */
-  readonly latencyAssumed?: boolean;
   /** All-reduce algorithm bandwidth (tensor bytes / time) by group size. */
   readonly allreduce: Readonly<Record<number, number>>;
   /** Seconds of an all-reduce of next to nothing by group size, where declared; else it is that of the link. */
@@ -134,12 +138,8 @@ export interface Topology {
   readonly tiers: readonly Tier[];
   readonly links: readonly Link[];
   readonly overhead: Overhead;
-  /** Where the topology declares its overhead; absent where it does not. */
-  readonly overheadOrigin?: Origin;
-  /** Of the properties of its `overhead` block. */
-  readonly overheadOrigins?: PropertyOrigins;
-  /** Properties of an `overhead` block that the declaration leaves out, as plan files name them. */
-  readonly overheadAssumed?: readonly string[];
+  /** The topology's `overhead` block; absent where it has none. */
+  readonly overheadDeclared?: Declared;
   /** Effects of the engine that differ from those of Fulcrum's; absent where none is declared. */
   readonly engine?: Partial<EngineModel>;
   readonly origin: Origin;

@@ -56,9 +56,7 @@ plan p for m on t {
 /** What was decided about a plan, without where it was written or that it was a default. */
 function decided(plan: Plan): string {
   return JSON.stringify(plan, (key, value: unknown) =>
-    /origins?$/i.test(key) || ['defaults', 'assumed', 'latencyAssumed', 'overheadAssumed'].includes(key)
-      ? undefined
-      : value,
+    /origins?$/i.test(key) || ['defaults', 'assumed'].includes(key) ? undefined : value,
   );
 }
 
