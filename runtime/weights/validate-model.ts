@@ -16,30 +16,22 @@ import type { WeightSource } from './weight-source.js';
 export function validateWeights(
   graph: Pick<RuntimeGraph, 'stages'>,
   source: WeightSource,
-  { dir, configPath }: Pick<ModelDirectory, 'dir' | 'configPath'>,
+  model: Pick<ModelDirectory, 'dir' | 'configPath'>,
 ): void {
+  const { files, config, other, mixed } = wordsFor(model);
   for (const needed of neededTensors(graph).values()) {
     const found = source.tensor(needed.name);
     if (!found) {
-      throw new RuntimeFailure(
-        'FC0912',
-        `${isGguf(configPath) ? configPath : dir} has no tensor ${needed.name}`,
-        {
-          subject: needed.name,
-          help: otherModel(configPath),
-        },
-      );
+      throw new RuntimeFailure('FC0912', `${files} has no tensor ${needed.name}`, {
+        subject: needed.name,
+        help: other,
+      });
     }
     if (found.rows !== needed.rows || found.cols !== needed.cols) {
       throw new RuntimeFailure(
         'FC0913',
-        `tensor ${needed.name} in ${found.origin} is ${size(found)}, ${configName(configPath)} asks for ${size(needed)}`,
-        {
-          subject: needed.name,
-          help: isGguf(configPath)
-            ? 'the file is damaged, or the plan names another model'
-            : 'config.json and weights are of different models, or the plan names another: take all from one place',
-        },
+        `tensor ${needed.name} in ${found.origin} is ${size(found)}, ${config} asks for ${size(needed)}`,
+        { subject: needed.name, help: mixed },
       );
     }
     if (needed.dtype !== undefined && isFileType(needed.dtype) && found.dtype !== needed.dtype) {
@@ -91,26 +83,36 @@ export function validateShape(
  */
 export function validateLayers(
   { layers }: Pick<ModelShape, 'layers'>,
-  { configPath, tensors }: Pick<ModelDirectory, 'configPath' | 'tensors'>,
+  model: Pick<ModelDirectory, 'dir' | 'configPath' | 'tensors'>,
 ): void {
-  for (const [stored, { name, file }] of tensors) {
+  for (const [stored, { name, file }] of model.tensors) {
     const layer = /^model\.layers\.(\d+)\./.exec(stored)?.[1];
     if (layer === undefined || Number(layer) < layers) continue;
-    const what = `${configPath} asks for ${layers} layers, the weights have more: tensor ${name} in ${file}`;
+    const what = `${model.configPath} asks for ${layers} layers, the weights have more: tensor ${name} in ${file}`;
     throw new RuntimeFailure('FC0919', what, {
       subject: name,
-      help: otherModel(configPath),
+      help: wordsFor(model).other,
     });
   }
 }
 
-/** What says of a model what its tensors are like. */
-const configName = (configPath: string): string => (isGguf(configPath) ? 'its metadata' : 'config.json');
-
-const otherModel = (configPath: string): string =>
-  isGguf(configPath)
-    ? 'the file may have been converted badly: fetch or convert it again'
-    : 'config.json may describe another model than the weights';
+/** How messages speak of a model: where its tensors are, what says what they are like, and what may be wrong with both. */
+function wordsFor({ dir, configPath }: Pick<ModelDirectory, 'dir' | 'configPath'>) {
+  return isGguf(configPath)
+    ? {
+        files: configPath,
+        config: 'its metadata',
+        other: 'the file may have been converted badly: fetch or convert it again',
+        mixed: 'the file is damaged, or the plan names another model',
+      }
+    : {
+        files: dir,
+        config: 'config.json',
+        other: 'config.json may describe another model than the weights',
+        mixed:
+          'config.json and weights are of different models, or the plan names another: take all from one place',
+      };
+}
 
 function describeProblem(problem: ConfigProblem): string {
   switch (problem.kind) {
