@@ -76,3 +76,13 @@ export function firstWhole(queue: DeviceQueue): DeviceWork | QueuedMove | undefi
     if (work.kind === 'move' || (work.kind === 'step' && work.inParts === undefined)) return work;
   return undefined;
 }
+
+/**
+ * Takes an entry out of a list. Most hold one, which is popped: what a list that was shifted or spliced is given next makes
+ * it a new store, and a simulation has millions of entries.
+ */
+export function takeOut<Entry>(list: Entry[], entry: Entry): void {
+  if (list.at(-1) === entry) list.pop();
+  else if (list[0] === entry) list.shift();
+  else list.splice(list.indexOf(entry), 1);
+}

@@ -4,7 +4,7 @@
  * between two of its runs (`step-runs.ts`).
  */
 import type { VirtualClock } from './virtual-clock.js';
-import { firstWhole, type DeviceQueue, type DeviceStep } from './device-queue.js';
+import { firstWhole, takeOut, type DeviceQueue, type DeviceStep } from './device-queue.js';
 import type { DeviceWork, MoveCourse, QueuedMove } from './device-queue.js';
 import { createDeviceTimes, type DeviceTimes } from './device-times.js';
 import { createStepMoments, ROUNDING, type StepMoments } from './step-moments.js';
@@ -206,13 +206,14 @@ export function createClockDevices(clock: VirtualClock): ClockDevices {
     const state = stateOf(device);
     const { queue, inParts } = state;
     let next: DeviceWork | undefined;
-    if (work.kind !== 'move' && work.inParts !== undefined) inParts.splice(inParts.indexOf(work), 1);
-    if (queue[0] === work) {
-      queue.shift();
+    if (work.kind !== 'move' && work.inParts !== undefined) takeOut(inParts, work);
+    const wasHead = queue[0] === work;
+    takeOut(queue, work);
+    if (wasHead) {
       state.headSince = now();
       const head = queue[0];
       if (head !== undefined && head.kind !== 'move' && --head.behind === 0) next = head;
-    } else queue.splice(queue.indexOf(work), 1);
+    }
     if (state.unbegun > 0) tryMove(device);
     return next;
   };

@@ -50,7 +50,9 @@ export interface Transfer {
 /** The lanes of all links, and what is booked on them. */
 export interface Lanes {
   readonly roads: Roads;
-  /** Sends bytes along a road from a time on. */
+  /** Sends bytes along a road from a time on; says when the last is there. */
+  readonly send: (road: Road, bytes: number, ready: number) => number;
+  /** The same, with all that there is to know of it. */
   readonly transfer: (road: Road, bytes: number, ready: number, what?: 'weights') => Transfer;
   /** Carries what some work exchanges from a time on, and says when the work is over. */
   readonly share: (work: LinkedWork, start: number) => number;
@@ -73,9 +75,6 @@ interface UsedLane {
   /** Seconds that these occupy it. */
   occupied: number;
 }
-
-/** What goes over a road by itself. */
-type TransferWork = Pick<LinkedWork, 'seconds' | 'bytes' | 'weights'>;
 
 /** Bytes per second of a lane. */
 function rateOf(lane: UsedLane, areWeights: boolean): number {
@@ -105,32 +104,29 @@ export function createLanes(roads: Roads, now: () => number): Lanes {
   };
   const laneAt = (lane: number): UsedLane => (used[lane] ??= openLane(roads.lanes[lane]!));
 
-  // Of the work at hand, lane by lane: every step of a simulation shares some.
+  // The lanes of the work at hand, and the seconds that each needs for it: a simulation has millions of works.
   const sharing: UsedLane[] = [];
   const fulls: number[] = [];
+  const load = (place: number, each: UsedLane, bytes: number, full: number): void => {
+    each.carried += bytes;
+    each.occupied += full;
+    sharing[place] = each;
+    fulls[place] = full;
+  };
   /**
    * State: a part `left` of the work is still to be done at time `at`. Step: as long as what is free of the lanes stays
    * the same, the exchanges take as long as the slowest lane needs with what is free of it, all else takes its time.
+   *
+   * @param count the lanes that are loaded
    */
-  const share = (work: LinkedWork, start: number): number => {
-    const { seconds, exchange, lanes, bytes } = work;
-    if (bytes === 0) return start + seconds;
+  const shareLoaded = (count: number, seconds: number, exchange: number, start: number): number => {
     const time = now();
-    for (let i = 0; i < lanes.length; i++) {
-      const { lane, times } = lanes[i]!;
-      const each = laneAt(lane);
-      const full = fullSeconds(each, times, work);
-      each.carried += times * bytes;
-      each.occupied += full;
-      sharing[i] = each;
-      fulls[i] = full;
-    }
     let at = start;
     let left = 1;
     for (;;) {
       let slowest = exchange;
       let until = Infinity;
-      for (let i = 0; i < lanes.length; i++) {
+      for (let i = 0; i < count; i++) {
         const { book } = sharing[i]!;
         const full = fulls[i]!;
         // As a rule nothing else is on its way.
@@ -144,33 +140,51 @@ export function createLanes(roads: Roads, now: () => number): Lanes {
       const whole = seconds - exchange + slowest;
       const end = Math.min(until, at + left * whole);
       if (Number.isFinite(whole))
-        for (let i = 0; i < lanes.length; i++) take(sharing[i]!.book, at, end, fulls[i]! / whole, time);
+        for (let i = 0; i < count; i++) take(sharing[i]!.book, at, end, fulls[i]! / whole, time);
       if (end < until || until === Infinity) return end;
       left -= (end - at) / whole;
       at = end;
       if (left <= 0) return at;
     }
   };
-  const isFree = ({ lanes }: Road, from: number): boolean => {
-    for (const lane of lanes) if (laneAt(lane).book.freeAfter > from) return false;
-    return true;
-  };
-  /** As `share`, of a road on which nothing else is on its way: says when the last byte leaves. */
-  const cross = ({ lanes }: Road, work: TransferWork, start: number): number => {
-    const { bytes, weights } = work;
-    const time = now();
-    let slowest = work.seconds;
-    for (const lane of lanes) slowest = Math.max(slowest, bytes / rateOf(laneAt(lane), weights));
-    const end = start + slowest;
-    for (const lane of lanes) {
+  const share = (work: LinkedWork, start: number): number => {
+    const { seconds, exchange, lanes, bytes } = work;
+    if (bytes === 0) return start + seconds;
+    for (let i = 0; i < lanes.length; i++) {
+      const { lane, times } = lanes[i]!;
       const each = laneAt(lane);
-      const full = bytes / rateOf(each, weights);
-      each.carried += bytes;
-      each.occupied += full;
-      take(each.book, start, end, full / slowest, time);
+      load(i, each, times * bytes, fullSeconds(each, times, work));
     }
-    return end;
+    return shareLoaded(lanes.length, seconds, exchange, start);
   };
+  /** When something of all lanes of a road is free. */
+  const freeOn = ({ lanes }: Road, ready: number): number => {
+    let start = ready;
+    for (const lane of lanes) start = Math.max(start, freeFrom(laneAt(lane).book, ready));
+    return start;
+  };
+  /** Carries bytes over a road; says when the last one leaves. */
+  const carry = (
+    { lanes, bandwidth, weights }: Road,
+    bytes: number,
+    start: number,
+    what?: 'weights',
+  ): number => {
+    const areWeights = what === 'weights';
+    const seconds = bytes / (areWeights ? (weights ?? bandwidth) : bandwidth);
+    for (let i = 0; i < lanes.length; i++) {
+      const each = laneAt(lanes[i]!);
+      load(i, each, bytes, bytes / rateOf(each, areWeights));
+    }
+    return shareLoaded(lanes.length, seconds, seconds, start);
+  };
+  /** Seconds before a start in which weights had a lane of the road. */
+  const behindWeights = ({ lanes }: Road, ready: number): number =>
+    lanes.reduce((most, lane) => {
+      const { book, weightsFrom, weightsUntil } = laneAt(lane);
+      const behind = Math.min(freeFrom(book, ready), weightsUntil) - Math.max(ready, weightsFrom);
+      return Math.max(most, behind);
+    }, 0);
   const noteWeights = ({ lanes }: Road, from: number, until: number): void => {
     for (const lane of lanes) {
       const each = laneAt(lane);
@@ -181,26 +195,16 @@ export function createLanes(roads: Roads, now: () => number): Lanes {
   return {
     roads,
     share,
+    send(road, bytes, ready) {
+      return bytes === 0 ? ready : carry(road, bytes, freeOn(road, ready)) + road.latency;
+    },
     transfer(road, bytes, ready, what) {
       if (bytes === 0) return { start: ready, end: ready, behindWeights: 0 };
-      const weights = what === 'weights';
-      const seconds = bytes / (weights ? (road.weights ?? road.bandwidth) : road.bandwidth);
-      let [start, behindWeights] = [ready, 0];
-      let through: number;
-      if (isFree(road, ready)) through = cross(road, { seconds, bytes, weights }, ready);
-      else {
-        const lanes = road.lanes.map((lane) => ({ lane, times: 1 }));
-        for (const { lane } of lanes) {
-          const { book, weightsFrom, weightsUntil } = laneAt(lane);
-          const free = freeFrom(book, ready);
-          start = Math.max(start, free);
-          const behind = Math.min(free, weightsUntil) - Math.max(ready, weightsFrom);
-          behindWeights = Math.max(behindWeights, behind);
-        }
-        through = share({ seconds, exchange: seconds, lanes, bytes, capped: false, weights }, start);
-      }
-      if (weights) noteWeights(road, start, through);
-      return { start, end: through + road.latency, behindWeights };
+      const start = freeOn(road, ready);
+      const behind = behindWeights(road, ready);
+      const through = carry(road, bytes, start, what);
+      if (what === 'weights') noteWeights(road, start, through);
+      return { start, end: through + road.latency, behindWeights: behind };
     },
     use: () =>
       roads.lanes.flatMap(({ link, place, direction, from, to }, lane) => {

@@ -160,7 +160,7 @@ export function clockPages(graph: RuntimeGraph, plan: Plan, context: PagesContex
     for (const [writer, pages] of homes.writers(hostPages))
       for (const { from, to, pageBytes } of traffic(writer, reader)) {
         const road = roads.between(from, to);
-        if (road !== undefined) end = Math.max(end, lanes.transfer(road, pages * pageBytes, clock.now()).end);
+        if (road !== undefined) end = Math.max(end, lanes.send(road, pages * pageBytes, clock.now()));
       }
     return end;
   };

@@ -14,11 +14,12 @@
  */
 import type { StepSize } from '../../compiler/cost/kernel-work.js';
 import { ringBytes } from '../../compiler/cost/links.js';
+import { groupBy } from '../../compiler/group-by.js';
 import type { ProgramTraffic, StepSeconds } from '../../compiler/cost/program-cost.js';
 import type { Road, Roads } from '../../compiler/reshard/roads.js';
 import { ALONE, hostOnly, type Compute, type Slowdown } from './compute.js';
 import { createDeviceTurns } from './device-turns.js';
-import type { DeviceWork } from './device-queue.js';
+import { takeOut, type DeviceWork } from './device-queue.js';
 import type { ClockDevices } from './devices.js';
 import type { Lanes, LaneShare, LinkedWork } from './lanes.js';
 import { ringLanes, type TpGroup } from './stage-clock.js';
@@ -33,30 +34,62 @@ import {
 } from './transitions.js';
 import type { VirtualClock } from './virtual-clock.js';
 
-/** One step on one tp group. */
-export interface Pass {
-  readonly group: TpGroup;
-  /** The group of the next pipeline stage; undefined on the last. */
-  readonly next: TpGroup | undefined;
-  /** Moves of weights that the step comes behind on the devices of the group; undefined where there are none. */
-  readonly ahead: MovesAhead | undefined;
-  readonly step: PassedStep;
-}
-
-/** A step, and what the groups of its pipeline have to do for it. */
+/** A step, the groups of the pipeline that it passes, and who is told of it. */
 export interface PassedStep {
   readonly size: StepSize;
-  /** By pipeline stage, as in `Pass`. Empty where no group has any. */
+  /** In pipeline order. */
+  readonly groups: readonly TpGroup[];
+  /**
+   * Moves of weights that it comes behind on the devices of each group; undefined where there are none, and empty where no
+   * group has any.
+   */
   readonly ahead: readonly (MovesAhead | undefined)[];
   /**
    * The work of groups, by `TpGroup.alike`: found once for groups that take the same time, when the step gets to
    * one.
    */
   readonly works: (PassWork | undefined)[];
+  /** Called when the host is done with it on the group at a place in the pipeline: the next group may begin with it. */
+  readonly left: (pp: number) => void;
+  /** Called when the devices of a group are. */
+  readonly passed: (pass: Readonly<Pass>) => void;
+}
+
+/**
+ * One step on one tp group, with what has come of it so far. A simulation has millions: what there is to know of one is
+ * in one object.
+ */
+export interface Pass {
+  readonly step: PassedStep;
+  /** The place of the group in the pipeline. */
+  readonly pp: number;
+  readonly group: TpGroup;
+  readonly work: PassWork;
+  /** When it began. */
+  start: number;
+  /** Waits for weights. */
+  waits: readonly WeightWait[];
+  /** Factors by which other devices of the same processor slow it down. */
+  slowdown: Slowdown;
+  /** Factor by which its exchanges take longer than on links of their own. */
+  stretch: number;
+  /** Time at which so many seconds of it are over; undefined where that is just as long after its start. */
+  timeOf: ((seconds: number) => number) | undefined;
+  /** Seconds of handing on. */
+  send: number;
+  /** When its devices were through, and each of them where some may have been before. */
+  end: number;
+  ends: readonly number[] | undefined;
+}
+
+/** How the time of a pass that is over went by. */
+export function passedTime({ start, end, ends, send, waits, slowdown, stretch }: Readonly<Pass>): PassedTime {
+  const { kernels, host } = slowdown;
+  return { start, end, ends, send, waits, slowdown: { kernels, host, exchanges: stretch * host } };
 }
 
 /** What a step takes on a group with nothing else under way. */
-interface PassWork {
+export interface PassWork {
   /** Device seconds by category, of each kind of device in the group (`TpGroup.kinds`). */
   readonly costs: readonly StepSeconds[];
   /** Host seconds outside `cost`: the host hands kernels over and reads samples back. */
@@ -74,23 +107,10 @@ interface PassWork {
   readonly pure: number;
 }
 
-/** What a pass took. */
-export interface Passed {
-  /** Device seconds by category, of each kind of device in the group, as if nothing else had been under way. */
-  readonly costs: readonly StepSeconds[];
-  readonly submits: number;
-  readonly traffic: ProgramTraffic;
-  /** How long it took in fact. */
-  readonly time: PassedTime;
-}
-
 /** Runs steps on groups. */
 export interface Passes {
-  /**
-   * @param left called when the host is done with the step: the next group may begin with it
-   * @param passed called when the devices are
-   */
-  readonly run: (pass: Pass, left: () => void, passed: (passed: Passed) => void) => void;
+  /** Runs a step on the group at a place in its pipeline. */
+  readonly run: (step: PassedStep, pp: number) => void;
 }
 
 /** What passes share with everything else on the clock. */
@@ -109,7 +129,7 @@ export function createPasses({ clock, devices, lanes, transitions, compute, isJo
   const { roads } = lanes;
   const known = new Map<TpGroup, GroupState>();
   const jointTurns = createDeviceTurns();
-  const stateOf = ({ group, next }: Pass): GroupState => {
+  const stateOf = (group: TpGroup, next: TpGroup | undefined): GroupState => {
     let found = known.get(group);
     if (found === undefined) {
       const { devices: members } = group;
@@ -121,65 +141,78 @@ export function createPasses({ clock, devices, lanes, transitions, compute, isJo
     }
     return found;
   };
-  const workOn = ({ group, step }: Pass): PassWork => (step.works[group.alike] ??= workOf(group, step.size));
-  /** Begins a step in a group; returns its course as far as nothing holds it up. */
-  const begin = (
-    pass: Pass,
-    { ring, onwards, shared }: GroupState,
-    occupied: DeviceWork,
-    done: (passed: Passed) => void,
-  ): Undisturbed => {
-    const { group, ahead, step } = pass;
+  /** Begins a step in a group whose devices are there for it. */
+  const begin = (pass: Pass, state: GroupState, occupied: DeviceWork): void => {
+    const { group, step, pp, work } = pass;
+    const { exchange, send } = work;
+    const ahead = step.ahead[pp];
     const start = clock.now();
-    const { costs, submits, hosting, traffic, exchange, kernels, send, pure } = workOn(pass);
-    const time = transitions.passTime(group, ahead, step.size, start, pure);
-    const work = {
-      // What is handed on comes last, in its own time.
-      seconds: time.seconds - send,
-      exchange,
-      lanes: ring,
-      bytes: ringBytes(traffic, group.devices.length),
-      capped: group.declaredExchange,
-      weights: false,
-    };
-    const { end: linked, late, waits } = linkedCourse(work, time.waits, start, lanes);
-    transitions.waited(group.devices, waits);
-    // What a lane that is taken makes it longer comes on top of an exchange.
-    const stretch = exchange === 0 ? 1 : 1 + late / exchange;
-    const finish = (computed: number, { kernels, host }: Slowdown): void => {
-      const through = (): void => {
-        const end = clock.now();
-        devices.whenThrough(occupied, (ends) => {
-          const slowdown = { kernels, host, exchanges: stretch * host };
-          const time = { start, end: clock.now(), ends, send: end - computed, waits, slowdown };
-          done({ costs, submits, traffic, time });
-        });
+    pass.start = start;
+    let [seconds, waits] = [work.pure, NO_WAITS];
+    if (ahead !== undefined)
+      ({ seconds, waits } = transitions.passTime(group, ahead, step.size, start, work.pure));
+    // What is handed on comes last, in its own time.
+    seconds -= send;
+    let linked = start + seconds;
+    let late = linked - start - seconds;
+    if (state.ring.length > 0 || waits.length > 0) {
+      const exchanged = {
+        seconds,
+        exchange,
+        lanes: state.ring,
+        bytes: ringBytes(work.traffic, group.devices.length),
+        capped: group.declaredExchange,
+        weights: false,
       };
-      // Every rank's part goes to its neighbour.
-      let sent = computed;
-      if (traffic.send > 0)
-        for (const road of onwards) sent = Math.max(sent, lanes.transfer(road, traffic.send, computed).end);
-      if (!shared || sent === computed) clock.at(sent, through);
-      else compute.work({ devices: group.devices, ...hostOnly(sent - computed) }, through);
-    };
-    if (!shared) {
-      finish(linked, ALONE);
-      return { start, waits, stretch, timeOf: undefined };
+      ({ end: linked, late, waits: pass.waits } = linkedCourse(exchanged, waits, start, lanes));
+      transitions.waited(group.devices, pass.waits);
     }
-    const host = late + exchange + submits;
-    const timeOf = compute.work(
-      { devices: group.devices, seconds: linked - start, kernels, host, hosting: Math.min(hosting, host) },
-      (slowed) => finish(clock.now(), slowed),
-    );
-    return { start, waits, stretch, timeOf };
+    // What a lane that is taken makes it longer comes on top of an exchange.
+    if (exchange > 0) pass.stretch = 1 + late / exchange;
+    if (!state.shared) {
+      handOn(pass, state, occupied, linked);
+      return;
+    }
+    const host = late + exchange + work.submits;
+    const shared = {
+      devices: group.devices,
+      seconds: linked - start,
+      kernels: work.kernels,
+      host,
+      hosting: Math.min(work.hosting, host),
+    };
+    pass.timeOf = compute.work(shared, (slowed) => {
+      pass.slowdown = slowed;
+      handOn(pass, state, occupied, clock.now());
+    });
+  };
+  /** Hands what a group has computed by some time on to the next: every rank's part goes to its neighbour. */
+  const handOn = (pass: Pass, state: GroupState, occupied: DeviceWork, computed: number): void => {
+    const { send } = pass.work.traffic;
+    let sent = computed;
+    if (send > 0)
+      for (const { road, ranks } of state.onwards)
+        sent = Math.max(sent, lanes.send(road, send * ranks, computed));
+    const through = (): void => {
+      pass.send = clock.now() - computed;
+      devices.whenThrough(occupied, (ends) => {
+        pass.ends = ends;
+        pass.end = clock.now();
+        pass.step.passed(pass);
+        if (!hasNothingToRead(pass)) leave(pass, state);
+      });
+    };
+    if (!state.shared || sent === computed) clock.at(sent, through);
+    else compute.work({ devices: state.members, ...hostOnly(sent - computed) }, through);
   };
   /** The host is done with the step whose turn it is: the next one has its turn. */
-  const leave = (state: GroupState, left: () => void): void => {
-    devices.leave(state.members);
-    state.turns.shift();
-    if (state.joint) jointTurns.giveBack(state.members);
+  const leave = ({ step, pp }: Pass, state: GroupState): void => {
+    const { members, turns, joint } = state;
+    devices.leave(members);
+    takeOut(turns, turns[0]);
+    if (joint) jointTurns.giveBack(members);
     takeTurn(state);
-    left();
+    step.left(pp);
   };
   /**
    * Steps that the host will be done with at a time. It is before it asks for more, as on devices. There are few: for why
@@ -199,38 +232,61 @@ export function createPasses({ clock, devices, lanes, transitions, compute, isJo
       for (const each of together.all) each();
     });
   };
-  const takeTurn = ({ members, joint, turns }: GroupState): void => {
-    if (turns.length === 0) return;
-    const { ahead, handOver } = turns[0]!;
-    transitions.whenBegun(ahead, joint ? () => jointTurns.take(members, handOver) : handOver);
+  const takeTurn = (state: GroupState): void => {
+    const pass = state.turns[0];
+    if (pass === undefined) return;
+    const ahead = pass.step.ahead[pass.pp];
+    if (ahead === undefined && !state.joint) handOver(pass, state);
+    else
+      transitions.whenBegun(ahead, () => {
+        if (state.joint) jointTurns.take(state.members, () => handOver(pass, state));
+        else handOver(pass, state);
+      });
+  };
+  /** Gives the devices of a group a step. */
+  const handOver = (pass: Pass, state: GroupState): void => {
+    const { members } = state;
+    const isInParts = members.length > 1 || transitions.isComing(pass.step.ahead[pass.pp]);
+    devices.run(members, {
+      inParts: isInParts ? () => courseOf(pass) : undefined,
+      begin(occupied) {
+        begin(pass, state, occupied);
+        if (isInParts && hasNothingToRead(pass)) devices.whenHandedOver(occupied, () => leave(pass, state));
+      },
+    });
+    if (!isInParts && hasNothingToRead(pass))
+      leaveAt(clock.now() + pass.work.submits, () => leave(pass, state));
   };
   return {
-    run(pass, left, passed) {
-      const state = stateOf(pass);
-      const { members, turns } = state;
-      const { ahead } = pass;
-      const handOver = (): void => {
-        const nothingToRead = pass.next === undefined && pass.step.size.samples === 0;
-        let course: Undisturbed | undefined;
-        const inParts =
-          members.length > 1 || transitions.isComing(ahead) ? () => courseOf(pass, course) : undefined;
-        devices.run(members, {
-          inParts,
-          begin(occupied) {
-            course = begin(pass, state, occupied, (through) => {
-              passed(through);
-              if (!nothingToRead) leave(state, left);
-            });
-            if (nothingToRead && inParts !== undefined)
-              devices.whenHandedOver(occupied, () => leave(state, left));
-          },
-        });
-        if (!inParts && nothingToRead) leaveAt(clock.now() + workOn(pass).submits, () => leave(state, left));
+    run(step, pp) {
+      const { groups, size, works } = step;
+      const group = groups[pp]!;
+      const state = stateOf(group, groups[pp + 1]);
+      const pass: Pass = {
+        step,
+        pp,
+        group,
+        work: (works[group.alike] ??= workOf(group, size)),
+        start: 0,
+        waits: NO_WAITS,
+        slowdown: ALONE,
+        stretch: 1,
+        timeOf: undefined,
+        send: 0,
+        end: 0,
+        ends: undefined,
       };
-      turns.push({ ahead, handOver });
-      if (turns.length === 1) takeTurn(state);
+      state.turns.push(pass);
+      if (state.turns.length === 1) takeTurn(state);
     },
   };
+}
+
+const NO_WAITS: readonly WaitAmongExchanges[] = [];
+
+/** Whether a step ends on a group of which the host reads nothing. */
+function hasNothingToRead({ step: { groups, size }, pp }: Pass): boolean {
+  return pp === groups.length - 1 && size.samples === 0;
 }
 
 /** How a step goes on that uses lanes which others may use as well. */
@@ -283,46 +339,48 @@ function linkedCourse(
   return { end: at, late, waits: found };
 }
 
-/** How a step goes on from its beginning, if nothing holds it up. */
-interface Undisturbed {
-  readonly start: number;
-  readonly waits: readonly WeightWait[];
-  /** Factor by which its exchanges take longer than on links of their own. */
-  readonly stretch: number;
-  /** Time at which so many seconds of it are over; undefined where that is just as long after its start. */
-  readonly timeOf: ((seconds: number) => number) | undefined;
+/** The parts of a step that the host hands over bit by bit; when they are over is known once it has begun. */
+function courseOf({
+  group: { cost },
+  step: { size },
+  start,
+  waits,
+  stretch,
+  timeOf,
+}: Pass): Pick<StepCourse, 'runs' | 'timeOf'> {
+  const parts = waits.length > 0 ? cost.outline(size, opsOf(waits)) : cost.runs(size);
+  return { runs: stepRuns(parts, waits, stretch), timeOf: timeOf ?? ((seconds) => start + seconds) };
 }
 
-/** The parts of a step that the host hands over bit by bit; `begun` is known once it has. */
-function courseOf(
-  { group: { cost }, step: { size } }: Pass,
-  begun: Undisturbed | undefined,
-): Pick<StepCourse, 'runs' | 'timeOf'> {
-  const { start = 0, waits = [], stretch = 1, timeOf = (seconds: number) => start + seconds } = begun ?? {};
-  const parts = waits.length > 0 ? cost.outline(size, opsOf(waits)) : cost.runs(size);
-  return { runs: stepRuns(parts, waits, stretch), timeOf };
+/** A road to the next group, and how many ranks send over it. */
+interface RoadOnwards {
+  readonly road: Road;
+  readonly ranks: number;
 }
 
 /** A group and its steps. */
 interface GroupState {
   readonly members: readonly number[];
   readonly ring: readonly LaneShare[];
-  /** The road from each rank to its neighbour in the next group. */
-  readonly onwards: readonly Road[];
+  /** The roads from ranks to their neighbours in the next group. */
+  readonly onwards: readonly RoadOnwards[];
   /** Whether any of its devices has a processor that it shares. */
   readonly shared: boolean;
   /** Whether it takes turns on its devices with other groups. */
   readonly joint: boolean;
   /** The steps that the host is not done with; the first of them has its turn. */
-  readonly turns: (Pick<Pass, 'ahead'> & { readonly handOver: () => void })[];
+  readonly turns: Pass[];
 }
 
-function roadsOnwards({ devices }: TpGroup, next: TpGroup | undefined, roads: Roads): readonly Road[] {
+/** Ranks that hand on over the same lanes follow each other there: together they take as long as one with all that they send. */
+function roadsOnwards({ devices }: TpGroup, next: TpGroup | undefined, roads: Roads): readonly RoadOnwards[] {
   if (next === undefined) return [];
-  return devices.flatMap((device, tp) => {
+  const found = devices.flatMap((device, tp) => {
     const road = roads.betweenDevices(device, next.devices[tp % next.devices.length]!);
     return road === undefined ? [] : [road];
   });
+  const byLanes = groupBy(found, ({ lanes }) => lanes.join(' '));
+  return [...byLanes.values()].map((alike) => ({ road: alike[0]!, ranks: alike.length }));
 }
 
 function workOf({ cost: program, kinds }: TpGroup, size: StepSize): PassWork {

@@ -26,7 +26,7 @@ import { createHosts } from './hosts.js';
 import { createLanes } from './lanes.js';
 import type { PageHomes } from './page-homes.js';
 import { clockPages } from './pages.js';
-import { createPasses, type Passed, type PassedStep } from './pass.js';
+import { createPasses, passedTime, type Pass, type PassedStep } from './pass.js';
 import { peakMemory } from './peak-memory.js';
 import type { Simulation } from './simulation.js';
 import { attentionTiles, stageGroups, stepSize, type KindCost, type TpGroup } from './stage-clock.js';
@@ -67,15 +67,17 @@ export interface WorldOptions {
  */
 type Tally = Record<CostKind, number>;
 
-function count(tally: Tally, cost: StepSeconds, { submits, time }: Passed): void {
-  const { kernels, host, exchanges } = time.slowdown;
+function count(tally: Tally, cost: StepSeconds, pass: Readonly<Pass>): void {
+  const { slowdown, stretch, send, work } = pass;
+  const { kernels, host } = slowdown;
+  const exchanges = stretch * host;
   tally.gemm += cost.gemm * kernels;
   tally.attention += cost.attention * kernels;
   tally.elementwise += cost.elementwise * kernels;
-  tally.launch += cost.launch * kernels + submits * host;
+  tally.launch += cost.launch * kernels + work.submits * host;
   tally.all_reduce += cost.all_reduce * exchanges;
   tally.all_gather += cost.all_gather * exchanges;
-  tally.send += time.send;
+  tally.send += send;
 }
 
 /** Part of a time that is found as a difference: none where it is no more than what sums of many are off by. */
@@ -167,9 +169,10 @@ export function createWorld(
     return tally;
   };
 
-  const countPass = (group: TpGroup, passed: Passed): void => {
-    const { costs, traffic } = passed;
-    for (let kind = 0; kind < costs.length; kind++) count(tallyOf(group.kinds[kind]!), costs[kind]!, passed);
+  const countPass = (pass: Readonly<Pass>): void => {
+    const { group, work } = pass;
+    const { costs, traffic } = work;
+    for (let kind = 0; kind < costs.length; kind++) count(tallyOf(group.kinds[kind]!), costs[kind]!, pass);
     const ranks = group.devices.length;
     bytes.allReduce += traffic.allReduce * ranks;
     bytes.allGather += traffic.allGather * ranks;
@@ -189,7 +192,6 @@ export function createWorld(
       const groups = stages.get(stage)![replica]!;
       const ahead = transitions.ahead(groups, residenceOf(stage));
       const size = stepSize(items, graph.kv.pageTokens, attention);
-      const step: PassedStep = { size, ahead, works: [] };
       const host = hostOf(stage, replica);
       const start = Math.max(clock.now(), host.prepared);
       const end = prepare(host, start, overhead.step, overhead.request * items.length);
@@ -197,19 +199,24 @@ export function createWorld(
       for (const group of groups) devices.enter(group.devices);
       /** Runs the part of the group at a place in the pipeline once the step is ready there, and so on to the last. */
       const relay = (pp: number): void => {
-        const group = groups[pp];
-        if (group === undefined) {
+        if (pp < groups.length) passes.run(step, pp);
+        else {
           last = clock.now();
           done();
-          return;
         }
-        const pass = { group, next: groups[pp + 1], ahead: ahead[pp], step };
-        const onPassed = (passed: Passed): void => {
-          countPass(group, passed);
-          const { time } = passed;
-          if (label !== undefined) trace?.pass({ stage, replica, pp, group, size, label, time });
-        };
-        passes.run(pass, () => relay(pp + 1), onPassed);
+      };
+      const step: PassedStep = {
+        size,
+        groups,
+        ahead,
+        works: [],
+        left: (pp) => relay(pp + 1),
+        passed(pass) {
+          countPass(pass);
+          if (label === undefined) return;
+          const { pp, group } = pass;
+          trace?.pass({ stage, replica, pp, group, size, label, time: passedTime(pass) });
+        },
       };
       // Page moves that are asked for at the same moment have nothing to prepare.
       clock.behind(end, () => relay(0));

@@ -99,6 +99,7 @@ describe('the start of a command', () => {
       'max-inlined-bytecode-size',
       'max-inlined-bytecode-size-cumulative',
       'turbo-loop-peeling',
+      'allocation-site-pretenuring',
     ]);
     for (const flag of expected) expect(known).toContain(` --${flag} (`);
   });

@@ -185,6 +185,45 @@ describe('lanes', () => {
     );
   });
 
+  it('carries what several send over a road as one transfer of all of it, whatever is on its lanes', () => {
+    const sent = fc.record({
+      from: fc.nat({ max: 3 }),
+      to: fc.nat({ max: 3 }),
+      bytes: fc.integer({ min: 1, max: 500 }),
+      ready: fc.double({ min: 0, max: 8, noNaN: true }),
+      /** Of work that takes more time than its exchanges, so that they leave a part of the lane. */
+      beside: fc.double({ min: 0, max: 5, noNaN: true }),
+    });
+    fc.assert(
+      fc.property(
+        fc.array(sent, { maxLength: 8 }),
+        fc.integer({ min: 1, max: 6 }),
+        fc.integer({ min: 1, max: 300 }),
+        fc.double({ min: 0, max: 5, noNaN: true }),
+        (before, ranks, bytes, ready) => {
+          const busy = (): Lanes => {
+            const lanes = lanesAt();
+            for (const { from, to, bytes: own, ready: at, beside } of before) {
+              const road = lanes.roads.between(gpu(from), gpu(to))!;
+              const exchange = own / road.bandwidth;
+              const shares = road.lanes.map((lane) => ({ lane, times: 1 }));
+              lanes.share({ ...PLAIN, seconds: exchange + beside, exchange, lanes: shares, bytes: own }, at);
+            }
+            return lanes;
+          };
+          const [one, each, told] = [busy(), busy(), busy()];
+          const road = (lanes: Lanes) => lanes.roads.between(gpu(0), gpu(1))!;
+          const together = one.send(road(one), bytes * ranks, ready);
+          let last = 0;
+          for (let rank = 0; rank < ranks; rank++) last = each.send(road(each), bytes, ready);
+          expect(together).toBeCloseTo(last, 6);
+          expect(told.transfer(road(told), bytes * ranks, ready).end).toBe(together);
+        },
+      ),
+      { numRuns: 500 },
+    );
+  });
+
   it('books stretches that add up, and forgets none before it is over', () => {
     const stretch = fc.record({
       after: fc.nat({ max: 2 }),
