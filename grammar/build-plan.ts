@@ -136,20 +136,25 @@ function buildStage(build: Build, decl: CstNode): StageDecl {
   const span = spanOfNode(decl);
   const keyword = after(spanOf(token(decl, 'keyword')!));
   const name = nameOrHole(build, token(decl, 'name'), keyword, 'the name of the stage');
+  const found = build.problems.length;
   const phases = node(decl, 'phases');
+  const phaseNames = phases === undefined ? [] : buildPhases(build, phases);
   const [onClause, secondOn] = nodes(decl, 'onClause');
   if (secondOn !== undefined) reportTwice(build, secondOn);
-  const on = onClause && buildDevices(build, onClause);
+  const written = onClause && buildDevices(build, onClause);
   const like = clause(build, decl, 'likeClause', 'Like', 'a stage');
   checkHead(build, decl, [':', 'on', 'like']);
   const phaseSpan = phases === undefined ? undefined : spanOfNode(phases);
-  const head = headEnd(decl, lastOf(name.span, phaseSpan, on?.at(-1)!.span, like?.span));
+  const head = headEnd(decl, lastOf(name.span, phaseSpan, written?.at(-1)!.span, like?.span));
+  // What is wrong in the head may have been to say the devices.
+  const isBroken = build.problems.length > found || node(decl, 'junk') !== undefined;
+  const on = written ?? (isBroken ? [{ kind: 'error' as const, span: after(head) }] : undefined);
   const block = node(decl, 'block');
   const members = hasBlock(build, block, head) ? buildStageBlock(build, block) : [];
   return {
     kind: 'stage',
     name,
-    phases: phases === undefined ? [] : buildPhases(build, phases),
+    phases: phaseNames,
     ...(on === undefined ? {} : { on }),
     ...(like === undefined ? {} : { like }),
     members,

@@ -75,7 +75,7 @@ export function readStage(written: MergedStage, use: StageUse): CheckedStage | u
     const arrays = [...use.topology.templates.values()].filter((t) => t.kind === 'devices');
     const helps = arrays.map((a) => `write \`on ${a.path}\``);
     const head = merged.phases?.cx === cx ? merged.phases.node.at(-1)! : name;
-    // Where the head breaks off before, there is more to write first.
+    // Where the head names no phases yet, there is more to write first.
     const fixes = (phases ? arrays : [])
       .slice(0, MOST_CHOICES)
       .map((a) => insertion(cx, head.span.end, ` on ${a.path}`, `Add \`on ${a.path}\``));

@@ -205,9 +205,26 @@ describe('the fixes', () => {
     expect(found).toMatchObject({ fixes: [] });
   });
 
-  it('add no devices behind a head that breaks off', () => {
-    const text = PLAN.replace('stage serve: prefill + decode on node.gpu', 'stage serve:');
-    const found = checkText(text).diagnostics.flatMap(({ fixes }) => fixes.map(({ title }) => title));
-    expect(found).not.toContainEqual(expect.stringMatching(/^Add `on/));
+  it.each([
+    ['serve:', ['FC0707', 'FC0104']],
+    ['serve: prefill +', ['FC0104']],
+    ['serve: prefill = decode on node.gpu', ['FC0101']],
+    ['serve: prefill . + decode on node.gpu', ['FC0101']],
+    ['serve: prefill + decode = node.gpu', ['FC0101']],
+    ['serve: prefill + decode node.gpu', ['FC0101']],
+    ['serve: prefill + decode like', ['FC0104']],
+  ])('add no devices to the broken head `stage %s`', (head, said) => {
+    const text = PLAN.replace('serve: prefill + decode on node.gpu', head);
+    const found = checkText(text).diagnostics;
+    expect(found.map(({ code }) => code)).toEqual(said);
+    expect(found.flatMap(({ fixes }) => fixes.map(({ title }) => title))).not.toContainEqual(
+      expect.stringMatching(/^Add `on/),
+    );
+  });
+
+  it('add the devices to a head that lacks nothing else', () => {
+    const whole = 'stage serve: prefill + decode on node.gpu';
+    const text = PLAN.replace(whole, 'stage serve: prefill + decode');
+    expect(outcomes(text)).toEqual([['Add `on node.gpu`', PLAN]]);
   });
 });
