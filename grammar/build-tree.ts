@@ -151,13 +151,13 @@ function buildImport(build: Build, decl: CstNode): ImportDecl {
   return { kind: 'import', names, from, span };
 }
 
-/** A file that stands without its quotes. */
+/** A file that stands without its quotes: words with a sign between any two. What else stands there is none. */
 function unquoted(build: Build, bare: CstNode): ImportDecl['from'] {
   const value = tokens(bare, 'token')
     .map(({ image }) => image)
     .join('');
   const span = spanOfNode(bare);
-  if (!/^[\w./-]+$/.test(build.text.slice(span.start, span.end).replaceAll(/[ \t]/g, ''))) {
+  if (!/^[./-]*\w+(?:[ \t]*[./-]+[ \t]*\w+)*$/.test(build.text.slice(span.start, span.end))) {
     missingValue(build, span, 'a file in quotes after `from`');
     return { kind: 'error', span };
   }

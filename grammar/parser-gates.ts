@@ -269,7 +269,7 @@ export class GateParser extends CstParser {
 
   protected isJunk(): boolean {
     const type = this.LA(1).tokenType;
-    if (this.isPlanItem()) return false;
+    if (this.isPlanItem() || this.isOutside('file')) return false;
     return ![t.LCurly, t.RCurly, t.NewLine, t.Comma].includes(type) && this.LA(1).image !== '';
   }
 

@@ -190,7 +190,7 @@ describe('the fixes', () => {
     );
   });
 
-  it.each(['std "devices"', 'std/dev"ices', '<std/devices>'])(
+  it.each(['std "devices"', 'std/dev"ices', '<std/devices>', 'std devices'])(
     'are none where `%s` is to be a file',
     (file) => {
       const text = PLAN.replace('"std/devices"', () => file);
@@ -203,6 +203,12 @@ describe('the fixes', () => {
     const text = PLAN.replace('decode on node.gpu', () => `decode ${rest}`);
     const found = checkText(text).diagnostics.find(({ code }) => code === 'FC0101');
     expect(found).toMatchObject({ fixes: [] });
+  });
+
+  it('leave the declaration alone behind an import without a file', () => {
+    const [devices] = PLAN.match(/import .*/) ?? [];
+    const text = PLAN.replace(devices!, () => `import { l4 } from <std/devices>\n${devices!}`);
+    expect(checkText(text).diagnostics.map(({ code }) => code)).toEqual(['FC0103']);
   });
 
   it.each([
