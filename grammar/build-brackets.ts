@@ -10,6 +10,7 @@ import {
   spanOfElement,
   spanOfNode,
   token,
+  tokens,
 } from './cst.js';
 import { spanOf } from './lex.js';
 import type { ProblemOptions } from './syntax-problems.js';
@@ -30,9 +31,9 @@ export function closed(
   const isRange = parent.name === 'index' && node(parent, 'first') !== undefined;
   const open = token(parent, opener);
   if (stray !== undefined) {
-    const first = token(stray, 'token')!;
+    const [first, second] = tokens(stray, 'token') as [IToken, IToken?];
     const from = open === undefined ? spanOfNode(parent).start : open.startOffset;
-    const expected = isRange && first.image === ':' ? { expected: ['..'] } : {};
+    const expected = isRange && first.image === ':' && second !== undefined ? { expected: ['..'] } : {};
     reportStray(build, first, from, { helps, ...expected });
   }
   if (open === undefined || token(parent, closer) !== undefined) return;

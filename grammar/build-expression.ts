@@ -338,12 +338,16 @@ export function meshOrHole(build: Build, found: CstNode | undefined, hole: Span)
   return missingValue(build, spanOfNode(found), what);
 }
 
+function writtenValue(entry: CstNode): CstNode | undefined {
+  return node(entry, 'value') ?? node(entry, 'size');
+}
+
 /**
  * The value of an entry (`name: value`), whose node has a `colon` and a `value` or `size`. With neither, only the
  * missing colon is reported.
  */
 export function valueAfterColon(build: Build, entry: CstNode, name: Name): Expr {
-  const found = node(entry, 'value') ?? node(entry, 'size');
+  const found = writtenValue(entry);
   const hasColon = checkColon(build, entry, name);
   if (found !== undefined)
     return found.name === 'value' ? buildValue(build, found) : buildExpression(build, found);
@@ -372,7 +376,10 @@ export function checkColon(build: Build, entry: CstNode, name: Name): boolean {
   const expected = [':'];
   const message = `expected \`:\` after \`${name.text}\``;
   if (colon === undefined) {
-    build.report('FC0105', after(name.span), message, { expected, helps: [`write \`${name.text}: ...\``] });
+    build.report('FC0105', after(name.span), message, {
+      helps: [`write \`${name.text}: ...\``],
+      ...(writtenValue(entry) && { expected }),
+    });
     return false;
   }
   const other = token(colon, 'other');

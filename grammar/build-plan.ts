@@ -138,7 +138,10 @@ function buildStage(build: Build, decl: CstNode): StageDecl {
   const name = nameOrHole(build, token(decl, 'name'), keyword, 'the name of the stage');
   const found = build.problems.length;
   const phases = node(decl, 'phases');
-  const phaseNames = phases === undefined ? [] : buildPhases(build, phases);
+  const junk = node(decl, 'junk');
+  // Words in the head may have been to say the phases.
+  const unread = junk === undefined ? [] : [{ text: '', span: after(name.span) }];
+  const phaseNames = phases === undefined ? unread : buildPhases(build, phases);
   const [onClause, secondOn] = nodes(decl, 'onClause');
   if (secondOn !== undefined) reportTwice(build, secondOn);
   const written = onClause && buildDevices(build, onClause);
@@ -147,7 +150,7 @@ function buildStage(build: Build, decl: CstNode): StageDecl {
   const phaseSpan = phases === undefined ? undefined : spanOfNode(phases);
   const head = headEnd(decl, lastOf(name.span, phaseSpan, written?.at(-1)!.span, like?.span));
   // What is wrong in the head may have been to say the devices.
-  const isBroken = build.problems.length > found || node(decl, 'junk') !== undefined;
+  const isBroken = build.problems.length > found || junk !== undefined;
   const on = written ?? (isBroken ? [{ kind: 'error' as const, span: after(head) }] : undefined);
   const block = node(decl, 'block');
   const members = hasBlock(build, block, head) ? buildStageBlock(build, block) : [];
@@ -183,13 +186,12 @@ function buildPhases(build: Build, phases: CstNode): readonly Name[] {
   return namesBetween(build, phases, signs, 'a phase: `prefill` or `decode`');
 }
 
-/** Names that each follow one of some signs; a sign without one is reported, and may have an empty name. */
+/** Names that each follow one of some signs; a sign without one is reported, and has an empty name. */
 function namesBetween(
   build: Build,
   list: CstNode,
   signs: ReturnType<typeof tokens>,
   what: string,
-  holes?: 'with holes',
 ): readonly Name[] {
   const found = tokens(list, 'name');
   const starts = found.map(({ startOffset }) => startOffset);
@@ -197,7 +199,7 @@ function namesBetween(
   const empty = signsWithout(signs, starts).map((sign) =>
     nameOrHole(build, undefined, after(spanOf(sign)), what),
   );
-  return holes === undefined ? names : [...names, ...empty].sort((a, b) => a.span.start - b.span.start);
+  return [...names, ...empty].sort((a, b) => a.span.start - b.span.start);
 }
 
 function buildStageBlock(build: Build, block: CstNode): readonly StageMember[] {
@@ -313,7 +315,7 @@ function buildKv(build: Build, decl: CstNode): KvDecl {
 function buildFlow(build: Build, decl: CstNode): FlowDecl {
   checkSurplus(build, decl);
   const signs = [token(decl, 'keyword')!, ...tokens(decl, 'Arrow')];
-  const names = namesBetween(build, decl, signs, 'a stage, `requests` or `results`', 'with holes');
+  const names = namesBetween(build, decl, signs, 'a stage, `requests` or `results`');
   const last = names.at(-1);
   checkHead(build, decl, last?.text === 'results' ? [] : ['->']);
   // Words behind the path are the rest of it: where it ends is not known.
@@ -322,7 +324,8 @@ function buildFlow(build: Build, decl: CstNode): FlowDecl {
   const path = [...names, ...rest];
   const block = node(decl, 'block');
   const span = spanOfNode(decl);
-  if (block === undefined || !hasBlock(build, block, span)) return { kind: 'flow', path, rules: [], span };
+  const head = headEnd(decl, last?.span ?? spanOf(signs[0]!));
+  if (block === undefined || !hasBlock(build, block, head)) return { kind: 'flow', path, rules: [], span };
   const rules = buildMembers<FlowRule>(build, block, places.flow, (item) => buildRule(build, item));
   return { kind: 'flow', path, rules, span };
 }

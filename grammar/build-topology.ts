@@ -156,9 +156,11 @@ function buildPlaced(build: Build, placed: CstNode): DeviceArray | GroupDecl | P
     };
   }
   if (index !== undefined) {
+    const found = build.problems.length;
     const count = countOf(build, index);
     if (node(placed, 'colon') === undefined) {
-      checkColon(build, placed, { text: `${name.text}[...]`, span: spanOfNode(index) });
+      if (build.problems.length === found)
+        checkColon(build, placed, { text: `${name.text}[...]`, span: spanOfNode(index) });
       const device: ErrorExpr = { kind: 'error', span: after(span) };
       return { kind: 'devices', name, ...count, device, span, ...documented(build, span) };
     }

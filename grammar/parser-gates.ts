@@ -99,6 +99,11 @@ export class GateParser extends CstParser {
     return (isColon && !this.isItemBehindColon()) || after === t.LSquare;
   }
 
+  /** The kind of devices, by itself behind their count with no colon between. */
+  protected isUnmarkedKind(): boolean {
+    return this.LA(0).tokenType === t.RSquare && t.isName(this.LA(1)) && this.endsMember(2);
+  }
+
   /** A tier or a link whose keyword has a colon behind it, by what follows: no device of that name has a block, or `<->`. */
   private isItemBehindColon(): boolean {
     const word = this.LA(1).tokenType;
@@ -181,8 +186,11 @@ export class GateParser extends CstParser {
 
   protected isNextDim(): boolean {
     const after = this.LA(3).tokenType;
-    const ends = after === t.Comma || after === t.NewLine || after === t.RCurly;
-    return t.isName(this.LA(2)) && (ends || after === k.on || after === k.by);
+    return t.isName(this.LA(2)) && (this.endsMember(3) || after === k.on || after === k.by);
+  }
+
+  private endsMember(ahead: number): boolean {
+    return [t.Comma, t.NewLine, t.RCurly].includes(this.LA(ahead).tokenType);
   }
 
   /** Whether a comma goes on with a path, or should, and not with a property. */

@@ -32,6 +32,7 @@ export class TopologyParser extends MemberParser {
   protected readonly placed = this.RULE('placed', () => {
     this.CONSUME(t.Name, { LABEL: 'name' });
     this.OPTION1(() => this.SUBRULE(this.index));
+    this.OPTION5({ GATE: () => this.isUnmarkedKind(), DEF: () => this.SUBRULE2(this.value) });
     this.OPTION2(() => {
       this.SUBRULE(this.colon);
       this.OPTION3({ GATE: () => !this.opensGroup(), DEF: () => this.SUBRULE(this.value) });

@@ -276,6 +276,7 @@ export type PlanMember = StageDecl | KvDecl | FlowDecl | ExpectDecl | Property |
 /** `stage serve: prefill + decode on gpu like other { ... }`. */
 export interface StageDecl extends Declaration {
   readonly kind: 'stage';
+  /** One that is missing has an empty name. */
   readonly phases: readonly Name[];
   /** The ranges of devices that it stands on, at least one. */
   readonly on?: readonly (PathExpr | ErrorExpr)[];

@@ -29,7 +29,8 @@ export function describeSite({ node }: Site): string {
       return ['plan', node.name.text, ...head.filter(Boolean)].join(' ');
     }
     case 'stage': {
-      const phases = node.phases.length > 0 ? `: ${node.phases.map(({ text }) => text).join(' + ')}` : '';
+      const named = node.phases.map(({ text }) => text).filter((text) => text !== '');
+      const phases = named.length > 0 ? `: ${named.join(' + ')}` : '';
       return `stage ${node.name.text}${phases}${node.on ? ` on ${node.on.map(showExpr).join(', ')}` : ''}${node.like ? ` like ${node.like.text}` : ''}`;
     }
     default: {

@@ -1,6 +1,7 @@
 /** Slips as they are made, what is said of each, and the one line that its fixes lead to. */
 import { describe, expect, it } from 'vitest';
 import { split } from './marked.js';
+import { mended } from './mended.js';
 import { checkText } from './memory-host.js';
 
 /** Two plans that are sound, with the places where slips are made. */
@@ -23,15 +24,7 @@ ${split(`kv { page: 16 tokens, tiers: gpu -> host up to 4 GiB }
 /** The text with the edits of every fix, by the fix's title. */
 function outcomes(text: string): readonly (readonly [string, string])[] {
   return checkText(text).diagnostics.flatMap(({ fixes }) =>
-    fixes.map(({ title, edits }): readonly [string, string] => {
-      const sorted = [...edits].sort((a, b) => b.origin.span.start - a.origin.span.start);
-      const mended = sorted.reduce(
-        (before, { origin: { span }, newText }) =>
-          before.slice(0, span.start) + newText + before.slice(span.end),
-        text,
-      );
-      return [title, mended];
-    }),
+    fixes.map((fix): readonly [string, string] => [fix.title, mended(text, fix)]),
   );
 }
 
@@ -75,6 +68,7 @@ const SLIPS: readonly Slip[] = [
   },
 
   // ---------------------------------------------------------------- devices
+  { was: 'gpu[4]: l4', is: 'gpu[4] l4', said: ['FC0105'], fixes: { 'Insert `:`': 'gpu[4]: l4' } },
   {
     was: 'on node.gpu',
     is: 'on node.',
@@ -212,7 +206,7 @@ describe('the fixes', () => {
   });
 
   it.each([
-    ['serve:', ['FC0707', 'FC0104']],
+    ['serve:', ['FC0104']],
     ['serve: prefill +', ['FC0104']],
     ['serve: prefill = decode on node.gpu', ['FC0101']],
     ['serve: prefill . + decode on node.gpu', ['FC0101']],
