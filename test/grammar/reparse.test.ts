@@ -41,6 +41,19 @@ const edits = fc.array(
   { minLength: 1, maxLength: 6 },
 );
 
+/** One declaration of each kind. */
+const DECLARATIONS = [
+  'language 1',
+  'import { l4 } from "std/devices"',
+  'param n: int = 4 in [2, 4]',
+  'device d { memory: 24 GB }',
+  'topology box { gpu[2]: l4, link gpu <-> gpu { bandwidth: 1 GB/s } }',
+  'model m { layers: 4 }',
+  'workload w { requests: 4 }',
+  'plan a for m on box { stage decode on gpu { mesh (tp: 2) } }',
+  'plan b from a { memory_use: 80% }',
+];
+
 function apply(text: string, { at, cut, piece }: Edit): string {
   const start = at % (text.length + 1);
   return text.slice(0, start) + piece + text.slice(start + cut);
@@ -60,6 +73,16 @@ describe('reparse', () => {
       }),
       { numRuns: 60 },
     );
+  });
+
+  it.each(DECLARATIONS)('equals parse beside `%s`, wherever that is cut short', (declaration) => {
+    for (let length = 1; length <= declaration.length; length++)
+      for (const gap of ['\n', '\n\n', ' // note\n'])
+        for (const ends of ['', '\nplan']) {
+          const before = `${declaration.slice(0, length)}${gap}topology near { gpu[2]: l4 }${ends}`;
+          const after = before.replace('near { gpu[2]', 'near { gpu[3]');
+          expect(reparse(parse(before, 'a.plan'), after)).toEqual(parse(after, 'a.plan'));
+        }
   });
 
   it.each([
