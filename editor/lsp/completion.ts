@@ -188,15 +188,23 @@ function completeStageMember({ position: { before, beside } }: Asked, place: str
     return last === '.' ? words(PARTS) : [];
   }
   if (first === 'shard' || first === 'replicate') {
-    if (last === 'by') return [];
+    if (before.includes('on') || before.includes('by')) return [];
+    if (last !== first && last !== ',')
+      return first === 'shard'
+        ? AXIS_OF
+        : keywords({ by: 'How many times every one is stored, so that `tp` may exceed their number.' });
     const dims = words(WORDS.dims).filter(({ label }) => !before.includes(label));
     // What is replicated may be all by now, and the comma part the next member from it.
     return first === 'replicate' && last === ','
       ? [...dims, ...itemsOf(place, beside), ...propertiesOf(place, beside)]
       : dims;
   }
-  return first === 'split' ? words({ layers: 'Layers of the model.' }) : [];
+  if (first !== 'split' || before.includes('on')) return [];
+  return last === first ? words({ layers: 'Layers of the model.' }) : AXIS_OF;
 }
+
+/** What follows dimensions that are split. */
+const AXIS_OF = keywords({ on: 'The axis of the mesh that splits them.' });
 
 /** Parts of a layer that can be sharded by themselves. */
 const PARTS = { attention: 'The attention of a layer.', mlp: 'The MLP of a layer.' };

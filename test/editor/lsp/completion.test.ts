@@ -371,6 +371,13 @@ describe('values', () => {
     expect(labels(inStage('shard heads, ‸'))).toEqual(['kv_heads', 'ffn', 'vocab']);
     expect(labels(inStage('shard heads, f‸ on tp'))).toEqual(['kv_heads', 'ffn', 'vocab']);
     expect(labels(inStage('shard heads, ffn on ‸'))).toEqual(['dp', 'pp', 'tp']);
+    expect(labels(inStage('shard heads, ffn ‸'))).toEqual(['on']);
+    expect(labels(inStage('shard heads o‸'))).toEqual(['on']);
+    expect(labels(inStage('shard heads on tp ‸'))).toEqual([]);
+    expect(labels(inStage('split layers ‸'))).toEqual(['on']);
+    expect(labels(inStage('split layers on pp ‸'))).toEqual([]);
+    expect(labels(inStage('replicate kv_heads ‸'))).toEqual(['by']);
+    expect(labels(inStage('replicate kv_heads by 2 ‸'))).toEqual([]);
     const next = ['heads', 'ffn', 'mesh', 'split', 'batch'];
     expect(labels(inStage('replicate kv_heads, ‸'))).toEqual(expect.arrayContaining(next));
     expect(labels(inStage('override layers[0] { replicate ffn, ‸ }'))).toEqual(
