@@ -2,7 +2,7 @@
 import type { CstNode } from 'chevrotain';
 import type { Build } from './build-context.js';
 import { buildExpression } from './build-expression.js';
-import { after, node, spanOfNode, token } from './cst.js';
+import { after, node, spanOfNode, tokens } from './cst.js';
 import { spanOf } from './lex.js';
 import { isComparison } from './operators.js';
 import type { Expr } from './syntax.js';
@@ -30,20 +30,30 @@ export function buildComparison(
     });
     return error;
   }
-  const [sign, order] = [token(rest, 'sign'), token(rest, 'order')];
-  const expected = order === undefined ? signs : [`${order.image}=`];
+  const written = tokens(rest, 'sign');
+  const expected = meantBy(
+    written.map(({ image }) => image),
+    signs,
+  );
   const helps = [`a comparison is written with ${expected.map((each) => `\`${each}\``).join(' or ')}`];
-  if (sign === undefined) {
+  if (written.length === 0) {
     const message = `expected ${expected.map((each) => `\`${each}\``).join(' or ')} here`;
     build.report('FC0114', after(left.span), message, { helps, expected });
   } else {
-    const written = spanOf(order ?? sign);
-    const [again = ''] = /^\s*=/.exec(build.text.slice(written.end)) ?? [];
-    const span = { start: sign.startOffset, end: written.end + again.length };
+    const span = { start: spanOf(written[0]!).start, end: spanOf(written.at(-1)!).end };
     const image = build.text.slice(span.start, span.end);
     build.report('FC0101', span, `unexpected \`${image}\``, { helps, expected, data: { found: image } });
   }
   return error;
+}
+
+/** What signs that stand side by side may be meant as: any of `signs` where they have no order and nothing else tells. */
+function meantBy(written: readonly string[], signs: readonly string[]): readonly string[] {
+  const image = written.join('');
+  const orders = ['<', '>'].filter((order) => image.includes(order));
+  if (orders.length === 1) return [image.includes('=') ? `${orders[0]!}=` : orders[0]!];
+  if (orders.length === 2 || image.includes('!')) return ['!='];
+  return written.includes('==') && signs.includes('==') ? ['=='] : signs;
 }
 
 /** Measures of tiers and requests that hold or do not. */

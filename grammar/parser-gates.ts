@@ -4,6 +4,7 @@
  */
 import type { IToken, TokenType } from 'chevrotain';
 import { CstParser, EOF } from 'chevrotain';
+import { isComparison } from './operators.js';
 import * as t from './tokens.js';
 
 const k = t.keywords;
@@ -205,9 +206,19 @@ export class GateParser extends CstParser {
     return t.isName(after) || [t.NewLine, t.RCurly, t.Colon].includes(after.tokenType);
   }
 
-  /** Whether `=` stands behind an expression, or a value with no sign between them. */
+  protected isSign(ahead = 1): boolean {
+    const { tokenType, image } = this.LA(ahead);
+    return tokenType === t.Equals || isComparison(image);
+  }
+
+  /** Whether signs of a comparison follow side by side: they were to be one, as in `< =` or `===`. */
+  protected isBrokenSign(): boolean {
+    return this.isSign() && this.isSign(2);
+  }
+
+  /** Whether a sign that is none stands behind an expression, or a value with no sign between them. */
   protected isMiscompared(): boolean {
-    return [t.Equals, t.NumberToken].includes(this.LA(1).tokenType);
+    return this.isSign() || this.LA(1).tokenType === t.NumberToken;
   }
 
   /** Two names in a row, as in a mistyped `never all_gather`. */

@@ -227,14 +227,8 @@ export class PlanItemParser extends TopologyParser {
 
   /** The rest of a comparison whose sign is wrong or missing. */
   protected readonly miscompared = this.RULE('miscompared', () => {
-    this.OPTION1(() => this.CONSUME(t.Equals, { LABEL: 'sign' }));
-    this.OPTION2(() =>
-      this.OR([
-        { ALT: () => this.CONSUME(t.Less, { LABEL: 'order' }) },
-        { ALT: () => this.CONSUME(t.Greater, { LABEL: 'order' }) },
-      ]),
-    );
-    this.OPTION3(() => this.SUBRULE(this.expression));
+    this.MANY({ GATE: () => this.isSign(), DEF: () => this.CONSUME(t.Other, { LABEL: 'sign' }) });
+    this.OPTION(() => this.SUBRULE(this.expression));
   });
 
   protected readonly expectDecl = this.RULE('expectDecl', () => {

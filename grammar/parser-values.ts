@@ -30,9 +30,12 @@ export class ValueParser extends GateParser {
   /** Operands and operators in order; `build-expression` knows what binds tighter. */
   protected readonly expression = this.RULE('expression', () => {
     this.SUBRULE1(this.term);
-    this.MANY(() => {
-      this.CONSUME(t.Infix, { LABEL: 'operator' });
-      this.OPTION(() => this.SUBRULE2(this.term));
+    this.MANY({
+      GATE: () => !this.isBrokenSign(),
+      DEF: () => {
+        this.CONSUME(t.Infix, { LABEL: 'operator' });
+        this.OPTION(() => this.SUBRULE2(this.term));
+      },
     });
   });
 

@@ -56,9 +56,12 @@ const MENDS: Readonly<Partial<Record<SyntaxCode, Mend>>> = {
     if (found === ';') return replace(problem, ',');
     if (problem.data['surplus'] === true)
       return { ...remove(problem, text), newText: between(problem, text) };
-    const [sign] = problem.expected ?? [];
+    const { expected = [] } = problem;
+    if (expected.length > 0 && expected.every(isComparison))
+      return expected.map((each) => replace(problem, each));
+    const [sign] = expected;
     if (sign === '->' && /^\w/.test(found)) return put(problem.span.start, '-> ');
-    if (found.startsWith('=')) return signsInstead(problem, text);
+    if (found.startsWith('=')) return arrowInstead(problem, text);
     if (found === ',' && sign === '->') return { ...replace(problem, sign), newText: ' ->' };
     const isMeant = (found === '->' && sign === '<->') || (found === ':' && sign === '..');
     return sign !== undefined && isMeant ? replace(problem, sign) : undefined;
@@ -101,14 +104,13 @@ const MENDS: Readonly<Partial<Record<SyntaxCode, Mend>>> = {
   },
 };
 
-/** Signs that may be meant by one that begins with `=`: comparisons, or an arrow where that is the only sign there can be. */
-function signsInstead(problem: SyntaxProblem, text: string): readonly Edit[] {
+/** The arrow that is meant by a sign that begins with `=`, where that is the only sign there can be. */
+function arrowInstead(problem: SyntaxProblem, text: string): Edit | undefined {
   const { expected = [], span } = problem;
-  if (expected.every(isComparison)) return expected.map((each) => replace(problem, each));
   const arrows = expected.filter((each) => each === '->' || each === '<->');
   const isBroken = text.charAt(span.end) === '>';
   const whole = { ...problem, span: { start: span.start, end: span.end + Number(isBroken) } };
-  return arrows.length === 1 ? [replace(whole, arrows[0]!)] : [];
+  return arrows.length === 1 ? replace(whole, arrows[0]!) : undefined;
 }
 
 function isHole({ span }: SyntaxProblem): boolean {
