@@ -198,8 +198,12 @@ function restOf(build: Build, property: Property, next: IToken, place: Place): P
   if (found !== undefined && next.startOffset < digits.lastIndex) {
     const span = { start: value.span.start, end: digits.lastIndex };
     const suggestion = found.replaceAll(',', '_');
-    if (value.kind !== 'error')
-      build.report('FC0101', span, 'digits of a number are not parted by commas', {
+    if (value.kind === 'error') return error;
+    const message = 'digits of a number are not parted by commas';
+    if (isListed(build.text.slice(span.end), place))
+      build.report('FC0101', span, message, { data: { found } });
+    else
+      build.report('FC0101', span, message, {
         helps: [`write \`${suggestion}\``],
         data: { found, suggestion },
       });
@@ -218,6 +222,12 @@ function restOf(build: Build, property: Property, next: IToken, place: Place): P
     data: { found: ',' },
   });
   return error;
+}
+
+/** Whether a comma and a word that begins no member are the next on the line, so that digits before them may be a list. */
+function isListed(rest: string, place: Place): boolean {
+  const [, word] = /^(?:(?!\/[/*])[^,\n{}])*,[ \t]*([A-Za-z_]\w*)\b(?![ \t]*[:=])/.exec(rest) ?? [];
+  return word !== undefined && !place.keywords.includes(word);
 }
 
 /** Says what is most likely wrong with an item that no rule takes; the property that it was meant to be, if it is one. */

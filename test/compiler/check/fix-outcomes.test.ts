@@ -183,6 +183,21 @@ const SLIPS: readonly Slip[] = [
     said: ['FC0101'],
     fixes: { 'Change to `1_620`': '1_620 tokens' },
   },
+  ...['1,620 // a, b\n', '1,620 /* a, b */'].map((is) => ({
+    was: '1_620 tokens',
+    is,
+    said: ['FC0101'],
+    fixes: { 'Change to `1_620`': is.replace(',', '_') },
+  })),
+  ...['1,620,output', '1,620, output', '1,620 tokens, output', '1,620,640,output', '1,620,output tokens'].map(
+    (is) => ({ was: '1_620 tokens', is, said: ['FC0101'], fixes: {} }),
+  ),
+  {
+    was: 'mesh (dp: 8)',
+    is: 'mesh (dp: 8), batch: 1,024, shard heads on tp',
+    said: ['FC0101'],
+    fixes: { 'Change to `1_024`': 'mesh (dp: 8), batch: 1_024, shard heads on tp' },
+  },
   {
     was: '1_620 tokens',
     is: '1,000,620 tokens',
