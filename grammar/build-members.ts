@@ -13,7 +13,7 @@ import { after, nameOf, node, nodes, onlyNode, separatedItems, spanOfNode, token
 import { suggest } from './did-you-mean.js';
 import { spanOf } from './lex.js';
 import { exampleOf, PROPERTIES, type PropertyDoc } from './reference.js';
-import type { Property, Span, UnknownItem } from './syntax.js';
+import type { DeviceArray, ErrorExpr, Property, Span, UnknownItem } from './syntax.js';
 import { isName, keywordOf } from './tokens.js';
 
 /** A kind of block: how messages call it, and the keywords its items may start with. */
@@ -60,14 +60,14 @@ export function buildMembers<Member extends { readonly kind: string; readonly sp
   one: (item: CstNode) => Member,
 ): (Member | UnknownItem)[] {
   const separated = separatedItems(list);
-  const built: (Member | Property | UnknownItem)[] = [];
+  const built: (Member | Property | DeviceArray | UnknownItem)[] = [];
   let last: { readonly end: number; readonly kind: string; readonly faulty: boolean } | undefined;
   for (const item of nodes(list, 'item')) {
     const { start, end } = spanOfNode(item);
     const previous = last;
     const joined = previous !== undefined && !separated.has(item);
     const before = build.problems.length;
-    let member: Member | Property | UnknownItem;
+    let member: Member | Property | DeviceArray | UnknownItem;
     if (item.name === 'unknown') {
       const keyword = headOf(item);
       member = { kind: 'unknown', keyword: nameOf(keyword), span: { start, end } };
@@ -97,7 +97,7 @@ export function buildMembers<Member extends { readonly kind: string; readonly sp
     last = { end, kind: member.kind === 'unknown' ? 'property' : member.kind, faulty };
     built.push(member);
   }
-  // Properties are made up only where the place has them.
+  // Properties and devices are made up only where the place has them.
   return built as (Member | UnknownItem)[];
 }
 
@@ -230,8 +230,8 @@ function isListed(rest: string, place: Place): boolean {
   return word !== undefined && !place.keywords.includes(word);
 }
 
-/** Says what is most likely wrong with an item that no rule takes; the property that it was meant to be, if it is one. */
-function reportUnknown(build: Build, item: CstNode, place: Place): Property | undefined {
+/** Says what is most likely wrong with an item that no rule takes; the property or the devices that it was meant to be. */
+function reportUnknown(build: Build, item: CstNode, place: Place): Property | DeviceArray | undefined {
   const head = headOf(item);
   const { image } = head;
   const span = spanOf(head);
@@ -292,32 +292,36 @@ function reportBare(
   head: IToken,
   words: readonly IToken[],
   place: Place,
-): Property | undefined {
+): Property | DeviceArray | undefined {
   const { image } = head;
   const span = spanOf(head);
   const data = { found: image };
   const [first, second] = words;
-  const property = (name: IToken): Property => ({
-    kind: 'property',
-    name: nameOf(name),
-    value: { kind: 'error', span: after(spanOf(name)) },
-    span: spanOfNode(item),
-  });
-  if (first !== undefined && isName(first) && second?.image === ':') {
+  const isPlace = place === places.topology;
+  // Devices may have a count between their name and the colon.
+  const isCounted = isPlace && second?.image === '[';
+  const last = isCounted ? words.findIndex((word) => word.image === ']') : 0;
+  const made = (name: IToken): Property | DeviceArray => {
+    const error: ErrorExpr = { kind: 'error', span: after(spanOf(name)) };
+    const named = { name: nameOf(name), span: spanOfNode(item) };
+    if (!isPlace) return { kind: 'property', ...named, value: error };
+    return { kind: 'devices', ...named, ...(isCounted && { count: error }), device: error };
+  };
+  if (first !== undefined && isName(first) && words[last + 1]?.image === ':') {
     build.report('FC0101', span, `unexpected \`${image}\``, {
       helps: [`take the \`${image}\` out`],
       data: { ...data, surplus: true },
     });
-    return property(first);
+    return made(first);
   }
   const block = blockOf.get(place);
   const docs: Readonly<Record<string, PropertyDoc>> = block === undefined ? {} : PROPERTIES[block];
   const doc = Object.hasOwn(docs, image) ? docs[image] : undefined;
-  const takesColon = doc !== undefined || (place === places.topology && first !== undefined && isName(first));
+  const takesColon = doc !== undefined || (isPlace && first !== undefined && isName(first) && !isCounted);
   build.report('FC0105', after(span), `expected \`:\` after \`${image}\``, {
     helps: [`a property is written \`${image}: ...\``],
     ...(takesColon && { expected: [':'] }),
     data: { ...data, ...(doc && first === undefined && { example: exampleOf(doc.value) }) },
   });
-  return doc && property(head);
+  return takesColon ? made(head) : undefined;
 }

@@ -68,6 +68,13 @@ const SLIPS: readonly Slip[] = [
   },
 
   // ---------------------------------------------------------------- devices
+  {
+    was: 'gpu[4]: l4',
+    is: 'devices gpu[4]: l4',
+    said: ['FC0101'],
+    fixes: { 'Remove `devices`': ' gpu[4]: l4' },
+  },
+  { was: 'gpu[4]: l4', is: 'foo gpu[4]', said: ['FC0105', 'FC0401', 'FC0401'], fixes: {} },
   { was: 'gpu[4]: l4', is: 'gpu[4] l4', said: ['FC0105'], fixes: { 'Insert `:`': 'gpu[4]: l4' } },
   {
     was: 'on node.gpu',
