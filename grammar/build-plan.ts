@@ -49,12 +49,18 @@ export function buildPlan(build: Build, decl: CstNode): PlanDecl {
   const span = spanOfNode(decl);
   const keyword = after(spanOf(token(decl, 'keyword')!));
   const name = nameOrHole(build, token(decl, 'name'), keyword, 'the name of the plan');
-  const model = clause(build, decl, 'forClause', 'For', 'a model');
-  const topology = topologyOf(build, decl);
+  const found = build.problems.length;
+  const written = clause(build, decl, 'forClause', 'For', 'a model');
+  const writtenOn = topologyOf(build, decl);
   const base = clause(build, decl, 'fromClause', 'From', 'a plan');
   checkHead(build, decl, ['for', 'on', 'from']);
   const block = node(decl, 'block');
-  const head = headEnd(decl, lastOf(name.span, model?.span, topology?.span, base?.span));
+  const head = headEnd(decl, lastOf(name.span, written?.span, writtenOn?.span, base?.span));
+  // What is wrong in the head may have been to say them; a plan that is derived from another has those of that.
+  const unread =
+    base === undefined && isBroken(build, decl, found) ? { text: '', span: after(head) } : undefined;
+  const model = written ?? unread;
+  const topology = writtenOn ?? unread;
   const members = hasBlock(build, block, head) ? buildPlanBlock(build, block) : [];
   return {
     kind: 'plan',
@@ -66,6 +72,11 @@ export function buildPlan(build: Build, decl: CstNode): PlanDecl {
     span,
     ...documented(build, span),
   };
+}
+
+/** Whether something is wrong in the head of a declaration, where there were `found` problems before it. */
+function isBroken(build: Build, decl: CstNode, found: number): boolean {
+  return build.problems.length > found || node(decl, 'junk') !== undefined;
 }
 
 function lastOf(first: Span, ...others: readonly (Span | undefined)[]): Span {
@@ -150,8 +161,8 @@ function buildStage(build: Build, decl: CstNode): StageDecl {
   const phaseSpan = phases === undefined ? undefined : spanOfNode(phases);
   const head = headEnd(decl, lastOf(name.span, phaseSpan, written?.at(-1)!.span, like?.span));
   // What is wrong in the head may have been to say the devices.
-  const isBroken = build.problems.length > found || junk !== undefined;
-  const on = written ?? (isBroken ? [{ kind: 'error' as const, span: after(head) }] : undefined);
+  const unreadOn = isBroken(build, decl, found) ? [{ kind: 'error' as const, span: after(head) }] : undefined;
+  const on = written ?? unreadOn;
   const block = node(decl, 'block');
   const members = hasBlock(build, block, head) ? buildStageBlock(build, block) : [];
   return {

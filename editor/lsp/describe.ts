@@ -22,9 +22,9 @@ export function describeSite({ node }: Site): string {
       return `${node.name.text}${node.count ? `[${showExpr(node.count)}]` : ''} { … }`;
     case 'plan': {
       const head = [
-        node.model && `for ${node.model.text}`,
-        node.topology && `on ${node.topology.text}`,
-        node.base && `from ${node.base.text}`,
+        node.model?.text && `for ${node.model.text}`,
+        node.topology?.text && `on ${node.topology.text}`,
+        node.base?.text && `from ${node.base.text}`,
       ];
       return ['plan', node.name.text, ...head.filter(Boolean)].join(' ');
     }

@@ -273,6 +273,25 @@ describe('the fixes', () => {
     );
   });
 
+  it.each([
+    ['q for m = u', 'FC0101'],
+    ['q for m u', 'FC0101'],
+    ['q m on u', 'FC0101'],
+    ['q for = m on u', 'FC0104'],
+    ['q for', 'FC0104'],
+    ['q for m for m', 'FC0101'],
+    ['q on', 'FC0103'],
+  ])('add no model and no topology to the broken head `plan %s`', (head, said) => {
+    const found = checkText(PLAN.replace('q for m on u', head)).diagnostics;
+    expect(found.map(({ code }) => code)).toEqual([said]);
+    expect(found.flatMap(({ fixes }) => fixes)).toEqual([]);
+  });
+
+  it('add the topology to a head that lacks nothing else', () => {
+    const text = PLAN.replace('q for m on u', 'q for m');
+    expect(outcomes(text)).toContainEqual(['Add `on u`', PLAN]);
+  });
+
   it('add the devices to a head that lacks nothing else', () => {
     const whole = 'stage serve: prefill + decode on node.gpu';
     const text = PLAN.replace(whole, 'stage serve: prefill + decode');
