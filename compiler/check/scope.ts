@@ -131,7 +131,21 @@ function unknownName(
     last === undefined
       ? insertion(cx, 0, `${line}\n`, `Add \`${line}\``)
       : insertion(cx, last.span.end, `\n${line}`, `Add \`${line}\``);
-  return { helps: [...near.helps, `"${found}" declares it: \`${line}\``], fixes: [fix, ...near.fixes] };
+  return {
+    helps: [...near.helps, `"${found}" declares it: \`${line}\``],
+    fixes: [...(isImportBegun(cx, name.text, found) ? [] : [fix]), ...near.fixes],
+  };
+}
+
+/** Whether there is an import already that a name of a library file is to come by, once what is wrong with it is mended. */
+function isImportBegun({ scope }: Context, name: string, file: string): boolean {
+  return scope.file.items.some((item) => {
+    if (item.kind !== 'import') return false;
+    const names = item.names.map((each) => (each.alias ?? each.name).text);
+    if (item.from.kind === 'error') return names.length === 0 || names.includes(name);
+    const isSound = names.length > 0 && names.every((each) => scope.names.has(each));
+    return names.includes(name) || (item.from.value === file && !isSound);
+  });
 }
 
 type DeclOf<K extends NamedDecl['kind']> = Extract<NamedDecl, { readonly kind: K }>;

@@ -250,6 +250,29 @@ describe('the fixes', () => {
     expect(found).toMatchObject({ fixes: [] });
   });
 
+  it.each([
+    '{ l4 } from',
+    '{ l4 } from "std/device"',
+    '{ l5 } from "std/devices"',
+    '"std/devices"',
+    'from "std/devices" import l4',
+  ])('add no import beside the broken `import %s`', (written) => {
+    const text = PLAN.replace('{ l4 } from "std/devices"', written);
+    const found = checkText(text).diagnostics;
+    expect(found).toContainEqual(expect.objectContaining({ code: 'FC0201' }));
+    expect(found.flatMap(({ fixes }) => fixes.map(({ title }) => title))).not.toContainEqual(
+      expect.stringMatching(/^Add `import/),
+    );
+  });
+
+  it.each(['{ h100 } from "std/devices"', '{ h100 } from "std/device"', '{ h100 } from'])(
+    'add one beside an import of other names: `import %s`',
+    (written) => {
+      const titles = outcomes(PLAN.replace('{ l4 } from "std/devices"', written)).map(([title]) => title);
+      expect(titles).toContain('Add `import { l4 } from "std/devices"`');
+    },
+  );
+
   it('leave the declaration alone behind an import without a file', () => {
     const [devices] = PLAN.match(/import .*/) ?? [];
     const text = PLAN.replace(devices!, () => `import { l4 } from <std/devices>\n${devices!}`);
