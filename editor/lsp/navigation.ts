@@ -141,18 +141,27 @@ export function rename(
   );
   const locations = [...namings, ...uses.filter((use) => !isNaming(use))];
   const files = new Set(locations.map((each) => each.path));
-  return clashOf(workspace, site, to, files) ?? overridden(workspace, site, [path, ...files]) ?? locations;
+  return (
+    clashOf(workspace, site, to, files) ?? overridden(workspace, site, to, [path, ...files]) ?? locations
+  );
 }
 
-/** Why a stage cannot be renamed that plans derived from each other declare, each for itself. */
-function overridden(workspace: Workspace, site: Site, paths: readonly string[]): string | undefined {
-  const { node, owner } = site;
+/** Why a stage cannot be renamed that plans derived from each other declare, each for itself, or then would. */
+function overridden(
+  workspace: Workspace,
+  { node, owner }: Site,
+  to: string,
+  paths: readonly string[],
+): string | undefined {
   if (node.kind !== 'stage' || owner === undefined) return undefined;
+  const name = node.name.text;
   for (const { plan, line } of lineages(workspace, paths)) {
-    if (!line.some((each) => each === owner)) continue;
-    const other = line.find((each) => each !== owner && declaresStage(each, node.name.text));
-    if (other !== undefined)
-      return `\`${plan.name.text}\` takes over stage \`${node.name.text}\` of another plan, and both declare it`;
+    const others = line.filter((each) => each !== owner);
+    if (others.length === line.length) continue;
+    if (others.some((each) => declaresStage(each, name)))
+      return `\`${plan.name.text}\` takes over stage \`${name}\` of another plan, and both declare it`;
+    const taken = others.find((each) => declaresStage(each, to));
+    if (taken !== undefined) return `there is a \`${to}\` already in plan \`${taken.name.text}\``;
   }
   return undefined;
 }

@@ -284,6 +284,12 @@ plan derived from base { memory_use: 80% }
     const derived =
       'plan p for m on t { stage se‸rve: decode on gpu { } }\nplan q from p { stage serve: decode on gpu { } }';
     expect(renamed(derived, 'other')).toMatch('`q` takes over stage `serve` of another plan');
+    const beside = derived.replace('q from p { stage serve', 'q from p { stage other');
+    expect(renamed(beside, 'other')).toMatch('there is a `other` already in plan `q`');
+    const back = beside.replace('se‸rve', 'serve').replace('stage other', 'stage oth‸er');
+    expect(renamed(back, 'serve')).toMatch('there is a `serve` already in plan `p`');
+    const apart = `${beside.replace('‸', '')}\nplan r from p { stage mi‸ne: decode on gpu { } }`;
+    expect(renamed(apart, 'other')).toHaveProperty(['main.plan']);
     const at = atCursor('// ‸');
     expect(renameable(at.workspace, MAIN, at.offset)).toMatch('no name');
   });
