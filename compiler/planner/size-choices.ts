@@ -1,8 +1,8 @@
 /**
  * Sizes that a search tries where nobody names any: the plan's own, and around them powers of two.
  *
- * What could make no difference is left out: a batch larger than one that takes all requests at once, and a cap of KV
- * that all KV of the workload stays below.
+ * What could make no difference is left out: a batch larger than one that takes all requests at once, a microbatch larger
+ * than one that takes all their prompts at once, and a cap of KV that all KV of the workload stays below.
  */
 import { kvView, mostPages } from '../model/kv-window.js';
 import { neutralPageBytes } from '../passes/kv-pools.js';
@@ -12,7 +12,8 @@ import type { RequestLengths } from './demand.js';
 
 /**
  * Tokens of a prefill step: fewer leave matrix units idle, more leave a pipeline empty and take room from KV. Where a stage
- * does both, sequences that decode wait for them at every token.
+ * does both, sequences that decode wait for them at every token. A step takes several prompts, so that the context of the
+ * model is no limit.
  */
 const MICROBATCHES = [128, 256, 512, 1024, 2048, 4096, 8192];
 
@@ -25,10 +26,11 @@ const BATCHES = [16, 32, 64, 128, 256, 512, 1024];
  */
 export function sizeChoices(plan: Plan, requests: readonly RequestLengths[]): SizeChoices {
   const own = planSizes(plan);
-  const { context } = plan.model.shape;
-  const microbatches = MICROBATCHES.filter((tokens) => tokens <= context);
-  const allAtOnce = BATCHES.find((batch) => batch >= requests.length) ?? Infinity;
-  const batches = BATCHES.filter((batch) => batch <= allAtOnce);
+  const microbatches = upToAll(
+    MICROBATCHES,
+    requests.reduce((sum, { promptTokens }) => sum + promptTokens, 0),
+  );
+  const batches = upToAll(BATCHES, requests.length);
   const caps = hostCaps(plan, requests);
   return {
     microbatchTokens: inOrder([own.microbatchTokens, ...microbatches]),
@@ -51,6 +53,12 @@ function hostCaps(plan: Plan, requests: readonly RequestLengths[]): readonly num
   );
   const half = Math.floor(own / 2);
   return pages * neutralPageBytes(plan) > half ? [own, half] : [own];
+}
+
+/** Ascending sizes, up to the first that takes all at once. */
+function upToAll(sizes: readonly number[], all: number): readonly number[] {
+  const most = sizes.find((size) => size >= all) ?? Infinity;
+  return sizes.filter((size) => size <= most);
 }
 
 function inOrder(sizes: readonly number[]): readonly number[] {

@@ -15,7 +15,7 @@ describe('tune', () => {
     expect(run.out).toMatch(/strategy +meshes/);
     expect(run.out).toMatch(/ 1\.00x$/m);
     expect(run.out).toMatch(
-      /^\d+ plans over all meshes: .*; microbatch 128, 256, 512; batch 16, 32, 64; host KV/m,
+      /^\d+ plans over all meshes: .*; microbatch 128, 256, 512, 1024, 2048, 4096, 8192; batch 16, 32, 64; host KV/m,
     );
     expect(run.out).toMatch(/[\d,]+ cannot win by their bound, /);
   });
@@ -27,8 +27,8 @@ describe('tune', () => {
     const { plans, version } = JSON.parse(run.out) as Document & { version: number };
     expect(version).toBe(2);
     expect(new Set(plans.map(({ strategy }) => strategy))).toEqual(new Set(['fused']));
-    // Meshes over four devices for four layers and four kv heads, with two batches and three microbatches each.
-    expect(plans).toHaveLength(2 * 3 * 6);
+    // Meshes over four devices for four layers and four kv heads, with two batches and seven microbatches each.
+    expect(plans).toHaveLength(2 * 7 * 6);
   });
 
   it('looks at the plan that it is told to alone', async () => {

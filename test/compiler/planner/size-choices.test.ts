@@ -18,10 +18,20 @@ function requests(count: number, pages: number): { promptTokens: number; outputT
 }
 
 describe('sizeChoices', () => {
-  it("tries the plan's own sizes among powers of two, up to the context and to all requests at once", () => {
+  it("tries the plan's own sizes among powers of two, up to all prompts and all requests at once", () => {
     const { microbatchTokens, batchRequests } = sizeChoices(plan, requests(100, 1));
-    expect(microbatchTokens).toEqual([128, 256, 512, 1024, 2048, 3000, 4096]);
+    expect(microbatchTokens).toEqual([128, 256, 512, 1024, 2048, 3000]);
     expect(batchRequests).toEqual([16, 32, 48, 64, 128]);
+  });
+
+  it('tries steps of more tokens than the context has, as they take several prompts', () => {
+    const short = makePlan({
+      shape: { ...shape, context: 512 },
+      stages: [{ name: 'serve', mesh: { tp: 2 }, microbatchTokens: 512, batchRequests: 48 }],
+    });
+    expect(sizeChoices(short, requests(100, 20)).microbatchTokens).toEqual([
+      128, 256, 512, 1024, 2048, 4096, 8192,
+    ]);
   });
 
   it('tries half of the KV in the host tier where the workload would fill that', () => {
