@@ -1,12 +1,14 @@
 /**
- * Every way to lay a plan's model over its devices that the planner considers: one fused stage; two stages that take
- * turns on all devices with meshes of their own and equal `dp`; two stages on disjoint parts of the devices, of which either
- * may have the first where devices are not alike. Meshes go over devices in the order of the topology.
+ * Every way to lay a plan's model over its devices that the planner considers: one fused stage on all devices; two stages
+ * that take turns on them with meshes of their own and equal `dp`; two stages on disjoint parts of the devices. Where
+ * devices are not alike, the former two go over those of each kind alone as well, which slower ones would hold back, and
+ * either of the disjoint parts may be the first. Meshes go over devices in the order of the topology.
  */
 import { defaultRules } from '../check/plan/flow.js';
 import { divisors, showMesh, tpWidths } from '../check/plan/mesh.js';
 import { evenSplit, TP_DIMS } from '../check/plan/sharding.js';
 import { defaultBatch } from '../check/plan/stages.js';
+import { groupBy } from '../group-by.js';
 import { carryingTier } from '../passes/kv-edges.js';
 import type { Mesh, Phase, Plan, Stage, Tier } from '../plan/plan.js';
 import { tiersFor } from '../plan/routes.js';
@@ -76,7 +78,7 @@ export function findCandidates(
   sizes: SizeChoices = ownChoices(plan),
 ): readonly Candidate[] {
   const devices = planDevices(plan);
-  const meshes = meshesOver(plan, devices.length);
+  const parts = sharedParts(plan, devices);
   const rooms = hostRooms(plan) ?? [];
   const allowed = [...new Set((sizes.hostKvBytes ?? [Infinity]).map((bytes) => hostCap(rooms, bytes)))];
   const bases = allowed.map((cap) => withHostCap(plan, rooms, cap));
@@ -87,20 +89,23 @@ export function findCandidates(
   if (strategies.includes('fused')) {
     // They use the host tier for what they evict alone: a smaller cap would be one more trial for hardly anything.
     const base = bases[allowed.indexOf(Math.max(...allowed))]!;
-    for (const stage of fusedStages(plan, devices, meshes, sizes))
-      found.push({ strategy: 'fused', base, stages: [stage] });
+    for (const { part, meshes } of parts)
+      for (const stage of fusedStages(plan, part, meshes, sizes))
+        found.push({ strategy: 'fused', base, stages: [stage] });
   }
   if (!plan.kv.tiers.some((tier) => tier.medium !== 'device')) return found;
   if (strategies.includes('re-sharded')) {
-    const decodes = decodeStages(plan, devices, meshes, sizes);
-    for (const prefill of prefillStages(plan, devices, meshes, sizes))
-      for (const decode of decodes) {
-        if (prefill.mesh.dp === decode.mesh.dp && prefill.mesh !== decode.mesh)
-          make('re-sharded', prefill, decode);
-      }
+    for (const { part, meshes } of parts) {
+      const decodes = decodeStages(plan, part, meshes, sizes);
+      for (const prefill of prefillStages(plan, part, meshes, sizes))
+        for (const decode of decodes) {
+          if (prefill.mesh.dp === decode.mesh.dp && prefill.mesh !== decode.mesh)
+            make('re-sharded', prefill, decode);
+        }
+    }
   }
   if (strategies.includes('disaggregated')) {
-    const alike = areAlike(plan, devices);
+    const alike = byKind(plan, devices).length === 1;
     for (let first = 1; first < devices.length; first++) {
       const [left, right] = [devices.slice(0, first), devices.slice(first)];
       const ways = [[left, right] as const, ...(alike ? [] : [[right, left] as const])];
@@ -114,25 +119,41 @@ export function findCandidates(
   return found;
 }
 
-function areAlike({ topology }: Plan, devices: readonly number[]): boolean {
-  return new Set(devices.map((device) => topology.devices[device]!.kind)).size === 1;
+/** Devices of each kind, in order. */
+function byKind({ topology }: Plan, devices: readonly number[]): readonly (readonly number[])[] {
+  return [...groupBy(devices, (device) => topology.devices[device]!.kind).values()];
+}
+
+/** Devices for stages that share theirs, and the meshes over them: all devices, and those of each kind where there are several. */
+function sharedParts(
+  plan: Plan,
+  devices: readonly number[],
+): readonly { readonly part: readonly number[]; readonly meshes: readonly Mesh[] }[] {
+  const kinds = byKind(plan, devices);
+  const parts = kinds.length === 1 ? [devices] : [devices, ...kinds];
+  return parts.map((part) => ({ part, meshes: meshesOver(plan, part.length) }));
 }
 
 /**
- * `(pp: 4, tp: 2)`, `(pp: 8) -> (tp: 8)`; with the number of devices of each stage where they are disjoint, and their kinds
- * where these are not alike: `2 (tp: 2) + 6 (pp: 6)`, `4 l4 (pp: 4) + 2 a100 (tp: 2)`.
+ * `(pp: 4, tp: 2)`, `(pp: 8) -> (tp: 8)`; with the number of devices of each stage where they are disjoint, and how many of
+ * each kind where the plan's devices are not alike and these are not all of them: `2 (tp: 2) + 6 (pp: 6)`,
+ * `2 l4, 2 a10 (pp: 4) + 2 a100 (tp: 2)`, `2 a100 (tp: 2)`.
  */
 export function candidateLabel({ strategy, base, stages }: Candidate): string {
-  if (strategy !== 'disaggregated') return stages.map(({ mesh }) => `(${showMesh(mesh)})`).join(' -> ');
-  const alike = areAlike(
-    base,
-    stages.flatMap(({ devices }) => devices),
-  );
-  const kindsOf = (devices: readonly number[]): readonly string[] =>
-    alike ? [] : [...new Set(devices.map((device) => base.topology.devices[device]!.kind.name))];
-  return stages
-    .map(({ mesh, devices }) => [devices.length, ...kindsOf(devices), `(${showMesh(mesh)})`].join(' '))
-    .join(' + ');
+  const all = planDevices(base);
+  const alike = byKind(base, all).length === 1;
+  const onDevices = (devices: readonly number[]): string =>
+    alike
+      ? String(devices.length)
+      : byKind(base, devices)
+          .map((kind) => `${kind.length} ${base.topology.devices[kind[0]!]!.kind.name}`)
+          .join(', ');
+  const meshOf = ({ mesh }: Stage): string => `(${showMesh(mesh)})`;
+  if (strategy === 'disaggregated')
+    return stages.map((stage) => `${onDevices(stage.devices)} ${meshOf(stage)}`).join(' + ');
+  const { devices } = stages[0]!;
+  const meshes = stages.map(meshOf).join(' -> ');
+  return devices.length === all.length ? meshes : `${onDevices(devices)} ${meshes}`;
 }
 
 /** The candidate as a plan. */

@@ -38,9 +38,30 @@ describe('findCandidates', () => {
     const labels = findCandidates(unlike, ['disaggregated']).map(candidateLabel);
     expect(labels).toContain('1 other (tp: 1) + 3 chip (dp: 3)');
     expect(labels).toContain('3 chip (dp: 3) + 1 other (tp: 1)');
-    expect(labels).toContain('2 other chip (tp: 2) + 2 chip (tp: 2)');
+    expect(labels).toContain('1 other, 1 chip (tp: 2) + 2 chip (tp: 2)');
     expect(labels).toHaveLength(2 * 13);
     expect(new Set(labels).size).toBe(labels.length);
+  });
+
+  it('leaves out devices of the other kinds too where stages share theirs', () => {
+    const chip = plan.topology.devices[0]!.kind;
+    const kinds = [chip, { ...chip, name: 'slow' }];
+    const devices = plan.topology.devices.map((device, i) => ({ ...device, kind: kinds[i % 2]! }));
+    const unlike = { ...plan, topology: { ...plan.topology, devices } };
+    const found = findCandidates(unlike, ['fused', 're-sharded']);
+    const some = found.filter(({ stages }) => stages.some((stage) => stage.devices.length < 4));
+    const labels = some.map(candidateLabel);
+    const meshes = ['(dp: 2)', '(pp: 2)', '(tp: 2)', '(pp: 2) -> (tp: 2)', '(tp: 2) -> (pp: 2)'];
+    expect(labels.toSorted()).toEqual(
+      ['chip', 'slow'].flatMap((kind) => meshes.map((mesh) => `2 ${kind} ${mesh}`)).toSorted(),
+    );
+    for (const candidate of some) {
+      const kind = candidateLabel(candidate).includes('slow') ? [1, 3] : [0, 2];
+      for (const stage of candidate.stages) expect(stage.devices).toEqual(kind);
+      const { diagnostics } = compilePlan(candidatePlan(candidate));
+      expect(diagnostics.filter(({ severity }) => severity === 'error')).toEqual([]);
+    }
+    expect(found.length - some.length).toBe(findCandidates(plan, ['fused', 're-sharded']).length);
   });
 
   it('shares the values of what candidates have in common', () => {

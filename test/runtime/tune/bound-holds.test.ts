@@ -28,11 +28,13 @@ function boundOf(plan: Plan, all: readonly SimulatedRequest[]): number {
   return bound.least(demand) / makespan;
 }
 
-/** The best by a search that prunes by bounds alone, and by one that prunes nothing. */
+/** The best on all devices by a search that prunes by bounds alone, and by one that prunes nothing. */
 function bestOf(plan: Plan, all: readonly SimulatedRequest[], batches: readonly number[]) {
-  const { microbatchTokens } = plan.stages[0]!;
+  const { microbatchTokens, devices } = plan.stages[0]!;
   const sizes = { microbatchTokens: [microbatchTokens], batchRequests: batches };
-  const candidates = findCandidates(plan, ['fused'], sizes);
+  const candidates = findCandidates(plan, ['fused'], sizes).filter(
+    ({ stages }) => stages[0]!.devices.length === devices.length,
+  );
   return [1, 'all' as const].map((keep) => {
     const { candidate } = tune(candidates, all, { keep, engine: engineOf(plan.topology) }).ranked[0]!;
     return `${candidateLabel(candidate)} ${candidate.stages[0]!.batchRequests}`;
