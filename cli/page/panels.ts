@@ -36,8 +36,7 @@ export function bars(rows: readonly BarRow[]): string {
       });
     const text = escapeText(name);
     const shown = href === undefined ? text : `<a href="${href}">${text}</a>`;
-    // A name may be cut off.
-    return `<div class="name" title="${text}">${shown}</div><div class="bar">${spans.join('')}</div><div class="figure">${escapeText(figure)}</div>`;
+    return `<div class="name">${shown}</div><div class="bar">${spans.join('')}</div><div class="figure">${escapeText(figure)}</div>`;
   });
   const used = new Map(
     rows.flatMap(({ parts }) =>

@@ -64,11 +64,11 @@ canvas { display: block; width: 100%; cursor: crosshair; touch-action: pan-y; bo
 .legend i { display: inline-block; width: 9px; height: 9px; border-radius: 2px; margin-right: 5px; }
 .bars { display: grid; grid-template-columns: fit-content(40%) minmax(80px, 1fr) fit-content(35%); gap: 7px 12px;
   align-items: center; margin-top: 10px; }
-.bars .name { white-space: nowrap; overflow: hidden; text-overflow: ellipsis; font-size: 13px; }
+.bars .name { overflow-wrap: anywhere; font-size: 13px; line-height: 1.3; }
 .bars .figure { text-align: right; color: var(--muted); font-size: 12px; }
 @media (max-width: 700px) {
   .bars { grid-template-columns: minmax(0, 1fr) fit-content(45%); }
-  .bars .name { grid-column: 1 / -1; margin-bottom: -5px; white-space: normal; overflow-wrap: anywhere; }
+  .bars .name { grid-column: 1 / -1; margin-bottom: -5px; }
 }
 .bar { display: flex; height: 18px; border-radius: 5px; overflow: hidden; background: var(--lane); }
 .bar span { display: block; height: 100%; color: var(--on-bar); font-size: 11px; line-height: 18px; text-align: center;

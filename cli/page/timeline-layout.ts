@@ -87,5 +87,8 @@ export function layTimeline({ lanes, samples }: TimelineData): TimelineLayout {
     },
   ];
   const height = y + CHART + 10;
-  return { gutter: 132, right: 14, axis: AXIS, chart: CHART, height, many, rows, charts };
+  // Names of devices, as long as their lanes beside them leave room for on a small screen.
+  const longest = Math.max(0, ...lanes.map(({ process }) => process.length));
+  const gutter = Math.min(232, Math.max(132, 52 + 7 * longest));
+  return { gutter, right: 14, axis: AXIS, chart: CHART, height, many, rows, charts };
 }

@@ -101,21 +101,35 @@ export function paintTimeline(
     pen.globalAlpha = 1;
   }
 
+  /** A name as far as there is room for it: what tells devices apart is at its end as a rule, and else at its beginning. */
+  function shortened(name: string, room: number): string {
+    const fits = (text: string): boolean => pen.measureText(text).width <= room;
+    let text = name;
+    for (let kept = name.length - 1; kept > 1 && !fits(text); kept--) {
+      const head = Math.floor(kept / 3);
+      text = `${name.slice(0, head)}…${name.slice(name.length - kept + head)}`;
+    }
+    return text;
+  }
+
   function drawRows(): void {
     pen.textBaseline = 'middle';
     let named = '';
     for (const { lane, y: top, height: tall } of layout.rows) {
-      pen.textAlign = 'left';
-      if (lane.process !== named) {
-        pen.font = '600 12px system-ui, sans-serif';
-        pen.fillStyle = colour('--ink');
-        pen.fillText(lane.process, 2, top + Math.min(tall, 14) / 2 + (tall > 14 ? 3 : 0));
-        named = lane.process;
-      }
       pen.textAlign = 'right';
       pen.font = '10px system-ui, sans-serif';
       pen.fillStyle = colour('--muted');
-      if (!layout.many) pen.fillText(lane.thread, layout.gutter - 8, top + tall / 2);
+      const thread = layout.many ? '' : lane.thread;
+      pen.fillText(thread, layout.gutter - 8, top + tall / 2);
+      const room = layout.gutter - 16 - pen.measureText(thread).width;
+      if (lane.process !== named) {
+        pen.textAlign = 'left';
+        pen.font = '600 12px system-ui, sans-serif';
+        pen.fillStyle = colour('--ink');
+        const middle = top + Math.min(tall, 14) / 2 + (tall > 14 ? 3 : 0);
+        pen.fillText(shortened(lane.process, room), 2, middle);
+        named = lane.process;
+      }
       pen.fillStyle = colour('--lane');
       pen.fillRect(layout.gutter, top, span, tall);
       // Steps above, what is within them below.
@@ -145,19 +159,22 @@ export function paintTimeline(
       pen.fillText(name, 15, top + 26 + 14 * i);
     });
     pen.textAlign = 'right';
+    pen.fillStyle = colour('--muted');
     pen.fillText(chart.format(most), layout.gutter - 8, top + 5);
     pen.fillText('0', layout.gutter - 8, bottom - 5);
     pen.fillStyle = colour('--lane');
     pen.fillRect(layout.gutter, top, span, layout.chart);
-    // A value holds until the next sample.
+    // A value holds until the next sample. Those that are not in sight would all stand at an edge.
+    const inSight = [...samples.keys()].filter(
+      (i) => samples[i]!.time <= to && (samples[i + 1]?.time ?? makespan) >= from,
+    );
     const base = samples.map(() => 0);
     for (const { of, colour: key } of series) {
       const [lower, upper] = [[...base], of.map((value, i) => (stacked ? base[i]! + value : value))];
       pen.fillStyle = colour(key);
       pen.strokeStyle = colour(key);
       const outline = (values: readonly number[], back: boolean): void => {
-        const indices = samples.map((_, i) => (back ? samples.length - 1 - i : i));
-        for (const i of indices) {
+        for (const i of back ? inSight.toReversed() : inSight) {
           const start = Math.min(Math.max(view.xOf(samples[i]!.time), layout.gutter), layout.gutter + span);
           const next = samples[i + 1]?.time ?? makespan;
           const end = Math.min(Math.max(view.xOf(next), layout.gutter), layout.gutter + span);
@@ -166,7 +183,6 @@ export function paintTimeline(
         }
       };
       pen.beginPath();
-      pen.moveTo(layout.gutter, yOf(lower[0] ?? 0));
       outline(upper, false);
       outline(lower, true);
       pen.closePath();

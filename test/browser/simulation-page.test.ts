@@ -84,6 +84,22 @@ describe('the page of a simulation in a browser', () => {
     expect(await page.locator('[role=tab][tabindex="0"]').count()).toBe(1);
   });
 
+  it('shows the whole of names in the narrowest pair of panels', async () => {
+    await page.setViewportSize({ width: 920, height: 1000 });
+    await page.click('button[data-shows=plan-0]');
+    const names = await page.locator('.bars .name:visible').evaluateAll((all) =>
+      (
+        all as unknown as {
+          readonly scrollWidth: number;
+          readonly clientWidth: number;
+        }[]
+      ).map((each) => each.scrollWidth - each.clientWidth),
+    );
+    expect(names.length).toBeGreaterThan(8);
+    expect(Math.max(...names)).toBe(0);
+    await page.setViewportSize({ width: 1400, height: 1000 });
+  });
+
   it('is printed in light colours, whatever is chosen', async () => {
     const ink = (): Promise<string> => page.evaluate<string>('getComputedStyle(document.body).color');
     await page.emulateMedia({ colorScheme: 'dark' });

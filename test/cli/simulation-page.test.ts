@@ -201,6 +201,8 @@ describe('the data of a timeline', () => {
 interface Drawn {
   readonly rectangles: { x: number; width: number; fill: string; alpha: number }[];
   readonly texts: string[];
+  /** Heights that lines lead to. */
+  readonly heights: number[];
 }
 
 /** A function made of its text, as a page has it: what it takes from outside of itself is missing then. */
@@ -210,7 +212,7 @@ function ofOwnText<F extends (...args: never[]) => unknown>(made: F): F {
 
 /** A canvas of 1000 pixels that remembers what is drawn, and how to point at it. */
 function fakeView(data: TimelineData) {
-  const drawn: Drawn = { rectangles: [], texts: [] };
+  const drawn: Drawn = { rectangles: [], texts: [], heights: [] };
   const listeners = new Map<string, Parameters<Canvas['addEventListener']>[1]>();
   const pen = {
     fillStyle: '',
@@ -224,15 +226,16 @@ function fakeView(data: TimelineData) {
     clearRect: () => {
       drawn.rectangles.length = 0;
       drawn.texts.length = 0;
+      drawn.heights.length = 0;
     },
     fillRect(x: number, _y: number, width: number) {
       drawn.rectangles.push({ x, width, fill: pen.fillStyle, alpha: pen.globalAlpha });
     },
     fillText: (text: string) => void drawn.texts.push(text),
-    measureText: () => ({ width: 10 }),
+    measureText: (text: string) => ({ width: 7 * text.length }),
     beginPath: () => undefined,
     moveTo: () => undefined,
-    lineTo: () => undefined,
+    lineTo: (_x: number, y: number) => void drawn.heights.push(y),
     closePath: () => undefined,
     fill: () => undefined,
     stroke: () => undefined,
@@ -394,6 +397,35 @@ describe('the view of a timeline', () => {
     expect(steps(drawn)[0]!.width / decode!.width).toBeCloseTo(2, 1);
     at('keydown', 0, 0, { key: '0' });
     expect(steps(drawn)).toHaveLength(2);
+  });
+
+  it('draws no more of a chart than is in sight', () => {
+    const none = { waiting: 0, prefilling: 0, moving: 0, onHost: 0, onDisk: 0, running: 0 };
+    const full = [1, 0.5, 1].map((device, i) => ({ time: 4 * i, device, host: 0, disk: 0, ...none }));
+    const { drawn, at } = fakeView({ ...data, samples: full });
+    // Lines of the grid lead to the bottom of all.
+    const heights = () => [...new Set(drawn.heights)].sort((a, b) => a - b).slice(0, -1);
+    const [most, half, bottom] = heights() as [number, number, number];
+    expect(half - most).toBeCloseTo(bottom - half);
+    const { x, width } = steps(drawn)[0]!;
+    const second = (width + 0.75) / 4;
+    at('pointerdown', x + 5 * second);
+    at('pointermove', x + 7 * second);
+    at('pointerup', x + 7 * second);
+    expect(heights()).toEqual([half, bottom]);
+  });
+
+  it('gives names of devices the room that they need, and shortens those that are longer still', () => {
+    const named = (path: string) => {
+      const timeline = createTimeline();
+      timeline.add({ lane: deviceLane(path, 'queue'), name: 'a prefill', start: 0, end: 1 });
+      return fakeView(timelineData(timeline, [], 1, { paths: [path], all: 1 })).drawn.texts;
+    };
+    expect(named('rack[0].node[1].gpu[7]')).toContain('rack[0].node[1].gpu[7]');
+    const long = (index: number) =>
+      named(`accelerators_with_a_long_name_[${index}]`).find((text) => text.includes('…'))!;
+    expect(long(3)).toMatch(/^acc.*\[3\]$/);
+    expect(7 * long(3).length).toBeLessThan(232 - 7 * 'queue'.length);
   });
 
   it('selects with the main button, no further than the drawing, until the pointer is taken away', () => {
