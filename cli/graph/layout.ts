@@ -26,6 +26,11 @@ export interface Route {
   readonly via: readonly Rect[];
   /** Index of the label's place in `via`. */
   readonly label?: number;
+  /**
+   * How far to the right the edge stays level behind its left end and behind each place of `via`: to the end of their
+   * columns, in which others may be wider. Behind an end in a box of its own no further than that goes.
+   */
+  readonly level: readonly number[];
   /** Leads from right to left. */
   readonly back: boolean;
 }
@@ -106,15 +111,16 @@ function layoutItems(items: readonly DiagramItem[], edges: readonly DiagramEdge[
       slot.before.push(chain[at]!);
       chain[at]!.after.push(slot);
     }
-    return { edge, via, label, back };
+    const isWithin = items[first]!.id !== (back ? edge.to : edge.from);
+    return { edge, start, via, label, back, isWithin };
   });
   const columns = inColumns([...slots, ...passing]);
   placeRows(columns);
   const lefts: number[] = [];
-  let right = 0;
+  const rights: number[] = [];
   for (const [index, each] of columns.entries()) {
-    lefts[index] = index === 0 ? 0 : right + COLUMN_GAP;
-    right = lefts[index]! + Math.max(0, ...each.map(({ width }) => width));
+    lefts[index] = index === 0 ? 0 : rights[index - 1]! + COLUMN_GAP;
+    rights[index] = lefts[index]! + Math.max(0, ...each.map(({ width }) => width));
   }
   const all = columns.flat();
   const top = Math.min(0, ...all.map(({ y }) => y));
@@ -127,13 +133,18 @@ function layoutItems(items: readonly DiagramItem[], edges: readonly DiagramEdge[
     const rect = rectOf(slots[index]!);
     rects.set(item.id, rect);
     for (const [id, within] of inner[index]?.rects ?? []) rects.set(id, moved(within, rect));
-    for (const route of inner[index]?.routes ?? [])
-      routes.push({ ...route, via: route.via.map((each) => moved(each, rect)) });
+    for (const route of inner[index]?.routes ?? []) routes.push(movedRoute(route, rect));
   });
-  for (const { edge, via, label, back } of ways)
-    routes.push({ edge, via: via.map(rectOf), ...(label !== undefined && { label }), back });
+  for (const { edge, start, via, label, back, isWithin } of ways) {
+    const within = isWithin ? rects.get(back ? edge.to : edge.from) : undefined;
+    const level = [
+      within === undefined ? rights[start.column]! : within.x + within.width,
+      ...via.map(({ column: at }) => rights[at]!),
+    ];
+    routes.push({ edge, via: via.map(rectOf), ...(label !== undefined && { label }), level, back });
+  }
   return {
-    width: right,
+    width: rights.at(-1) ?? 0,
     height: Math.max(0, ...all.map(({ y, height }) => y + height)) - top,
     rects,
     routes,
@@ -153,7 +164,7 @@ function layoutBox(
     width: Math.max(inside.width, head.width) + 2 * BOX_PADDING,
     height: inside.height + head.height + 2 * BOX_PADDING,
     rects: new Map([...inside.rects].map(([id, rect]) => [id, moved(rect, by)])),
-    routes: inside.routes.map((route) => ({ ...route, via: route.via.map((rect) => moved(rect, by)) })),
+    routes: inside.routes.map((route) => movedRoute(route, by)),
   };
 }
 
@@ -194,6 +205,14 @@ function settle(column: readonly Slot[], wanted: (slot: Slot) => number | undefi
   const pushed =
     column.reduce((sum, slot, index) => sum + slot.y - goals[index]!, 0) / Math.max(1, column.length);
   for (const slot of column) slot.y -= pushed;
+}
+
+function movedRoute(route: Route, by: Pick<Rect, 'x' | 'y'>): Route {
+  return {
+    ...route,
+    via: route.via.map((rect) => moved(rect, by)),
+    level: route.level.map((x) => x + by.x),
+  };
 }
 
 function moved(rect: Rect, by: Pick<Rect, 'x' | 'y'>): Rect {

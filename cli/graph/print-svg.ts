@@ -151,16 +151,17 @@ function portsOf(layout: Layout): ReadonlyMap<Route, Ports> {
 
 /** A curve through the places of the edge, level where it passes them. */
 function drawEdge(route: Route, layout: Layout, ports: Ports): string {
-  const { edge, via, back } = route;
+  const { edge, via, level, back } = route;
   const [left, right] = joined(route, layout).map((id) => layout.rects.get(id)!) as [Rect, Rect];
   const ends = [
     { x: left.x + left.width, y: ports.left },
-    ...via.flatMap((rect) => [
+    { x: level[0]!, y: ports.left },
+    ...via.flatMap((rect, index) => [
       { x: rect.x, y: middle(rect) },
-      { x: rect.x + rect.width, y: middle(rect) },
+      { x: level[index + 1]!, y: middle(rect) },
     ]),
     { x: right.x, y: ports.right },
-  ];
+  ].filter(({ x, y }, index, all) => x !== all[index - 1]?.x || y !== all[index - 1]?.y);
   const number = (value: number): string => String(Math.round(value * 10) / 10);
   const point = (x: number, y: number): string => `${number(x)} ${number(y)}`;
   const curves = ends.slice(1).map(({ x, y }, index) => {

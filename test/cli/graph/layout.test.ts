@@ -80,9 +80,19 @@ describe('layout', () => {
           for (const { id } of nodes) expect(overlap(label, rects.get(id)!)).toBe(false);
           for (const other of labels.slice(index + 1)) expect(overlap(label, other)).toBe(false);
         });
-        for (const { edge, back, via } of routes) {
+        for (const { edge, back, via, level } of routes) {
           const [first, last] = back ? [edge.to, edge.from] : [edge.from, edge.to];
           const way = [rects.get(first)!, ...via, rects.get(last)!];
+          // Edges bend where the column has ended, whatever else is in it.
+          expect(level).toHaveLength(via.length + 1);
+          for (const [index, end] of level.entries()) {
+            const { x, width: wide } = way[index]!;
+            const inColumn = index === 0 && isInBox(diagram, first) ? [] : diagram.items;
+            const beside = inColumn.map(({ id }) => rects.get(id)!).filter((rect) => rect.x === x);
+            for (const rect of beside) expect(end).toBeGreaterThanOrEqual(rect.x + rect.width);
+            expect(end).toBeGreaterThanOrEqual(x + wide);
+            expect(end).toBeLessThan(way[index + 1]!.x);
+          }
           for (const [index, rect] of way.slice(1).entries())
             if (index > 0 || !isInBox(diagram, first)) expect(rect.x).toBeGreaterThan(way[index]!.x);
         }
