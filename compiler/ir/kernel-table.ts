@@ -167,6 +167,8 @@ export const KERNELS: Readonly<Record<KernelName, KernelSpec>> = {
   },
 };
 
+export const KERNEL_NAMES = Object.keys(KERNELS) as readonly KernelName[];
+
 /** Operands a kernel has with these parameters: conditional weights only when their parameter is 1. */
 export function kernelOperands(
   kernel: KernelName,

@@ -22,7 +22,8 @@ export interface RuntimeGraph {
   readonly format: typeof RUNTIME_GRAPH_FORMAT;
   readonly version: typeof RUNTIME_GRAPH_VERSION;
   readonly plan: string;
-  readonly model: ModelSpec;
+  /** Without the types of stored tensors: every weight of a shard has its own. */
+  readonly model: Omit<ModelSpec, 'stored'>;
   readonly devices: readonly RuntimeDevice[];
   readonly stages: readonly RuntimeStage[];
   readonly pools: readonly KvPool[];

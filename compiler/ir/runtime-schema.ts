@@ -1,9 +1,25 @@
 /** The shape of a runtime graph file, as zod schemas. Types are checked against those of `runtime-graph.ts`. */
 import { z } from 'zod';
-import { RUNTIME_GRAPH_FORMAT, RUNTIME_GRAPH_VERSION, type RuntimeGraph } from './runtime-graph.js';
-import type { KernelName } from './runtime-program.js';
+import { KERNEL_NAMES } from './kernel-table.js';
+import {
+  RUNTIME_GRAPH_FORMAT,
+  RUNTIME_GRAPH_VERSION,
+  type DeviceMoves,
+  type KvPool,
+  type RuntimeGraph,
+  type WeightWrite,
+} from './runtime-graph.js';
+import type { KernelOp } from './runtime-program.js';
+import type { KvReshard } from './transitions.js';
+import type { ModelShape, SlidingAttention } from '../model/shape.js';
 import { WEIGHT_TYPES } from '../model/weight-types.js';
-import type { Condition } from '../plan/plan.js';
+import type { Condition, FlowRule } from '../plan/plan.js';
+
+/**
+ * Every field of `T`. A schema of objects with optional fields is held to it: one that it lacks would be dropped from
+ * every graph that is read, and types alone would not mind.
+ */
+type Fields<T> = Readonly<Record<keyof T, z.ZodType>>;
 
 const count = z.int().min(0);
 const size = z.int().min(1);
@@ -67,7 +83,11 @@ const model = z.object({
     qkNorm: z.boolean(),
     rotaryDim: size.exactOptional(),
     sliding: z
-      .object({ window: size, layers: z.array(count), ropeTheta: z.number().exactOptional() })
+      .object({
+        window: size,
+        layers: z.array(count),
+        ropeTheta: z.number().exactOptional(),
+      } satisfies Fields<SlidingAttention>)
       .exactOptional(),
     queryScalar: z.number().exactOptional(),
     attentionSoftcap: z.number().exactOptional(),
@@ -76,11 +96,11 @@ const model = z.object({
     scaledEmbedding: z.literal(true).exactOptional(),
     unitNorms: z.literal(true).exactOptional(),
     postNorms: z.literal(true).exactOptional(),
-  }),
+  } satisfies Fields<ModelShape>),
   weights: weightType,
   randomSeed: z.number().exactOptional(),
   origin: origin.exactOptional(),
-});
+} satisfies Fields<RuntimeGraph['model']>);
 
 const operand = z.union([
   z.strictObject({ value: count }),
@@ -89,20 +109,6 @@ const operand = z.union([
   z.strictObject({ kv: count }),
   z.strictObject({ constant: z.enum(['rope', 'rope_local']) }),
 ]);
-
-const KERNEL_NAMES = [
-  'embed',
-  'rms_norm',
-  'add_rms_norm',
-  'add',
-  'matmul',
-  'rope_append',
-  'attention',
-  'silu_mul',
-  'gelu_mul',
-  'soft_cap',
-  'gather_rows',
-] as const satisfies readonly KernelName[];
 
 const opBase = { id: count, after: z.array(count), layer: count.exactOptional(), origin };
 
@@ -117,7 +123,7 @@ const op = z.discriminatedUnion('op', [
     rows: z.enum(['tokens', 'samples']),
     operands: z.array(operand),
     dtype: weightType.exactOptional(),
-  }),
+  } satisfies Fields<KernelOp>),
   z.discriminatedUnion('kind', [
     z.object({ ...collective, kind: z.literal('all_reduce') }),
     z.object({ ...collective, kind: z.literal('all_gather'), out: count }),
@@ -186,7 +192,7 @@ const pool = z.object({
       pageBytes: count,
     }),
   ),
-});
+} satisfies Fields<KvPool>);
 
 const kvSlice = z.object({
   device: count,
@@ -205,7 +211,7 @@ const kvEdge = z.object({
   pageIn: z.array(kvSlice),
   bytesPerToken: z.object({ out: count, in: count }),
   origin,
-});
+} satisfies Fields<KvReshard>);
 
 const condition: z.ZodType<Condition> = z.lazy(() =>
   z.discriminatedUnion('kind', [
@@ -241,10 +247,17 @@ const deviceMoves = z.object({
   upload: z.array(z.object({ weight: z.string(), pieces: z.array(count) })),
   evict: z.array(z.string()),
   inPlace: z.array(z.object({ weight: z.string(), at: count, bytes: size })).exactOptional(),
-  writes: z.array(z.object({ weight: z.string(), behind: z.string().exactOptional() })).exactOptional(),
+  writes: z
+    .array(
+      z.object({
+        weight: z.string(),
+        behind: z.string().exactOptional(),
+      } satisfies Fields<WeightWrite>),
+    )
+    .exactOptional(),
   uploadBytes: count,
   receiveBytes: count.exactOptional(),
-});
+} satisfies Fields<DeviceMoves>);
 
 const transition = z.object({
   from: z.string(),
@@ -276,10 +289,15 @@ export const runtimeGraphSchema: z.ZodType<RuntimeGraph> = z.object({
       pageBytes: size,
       pages: count,
       hosts: z.array(z.array(count)).exactOptional(),
-    })
+    } satisfies Fields<NonNullable<RuntimeGraph['hostTier']>>)
     .exactOptional(),
   diskTier: z
-    .object({ name: z.string(), directory: z.string().min(1), pages: count, origin: origin.exactOptional() })
+    .object({
+      name: z.string(),
+      directory: z.string().min(1),
+      pages: count,
+      origin: origin.exactOptional(),
+    } satisfies Fields<NonNullable<RuntimeGraph['diskTier']>>)
     .exactOptional(),
   kv: z.object({
     pageTokens: size,
@@ -289,8 +307,14 @@ export const runtimeGraphSchema: z.ZodType<RuntimeGraph> = z.object({
   }),
   flow: z.object({
     stages: z.array(z.string()),
-    rules: z.array(z.object({ to: z.string(), when: condition, origin: origin.exactOptional() })),
+    rules: z.array(
+      z.object({
+        to: z.string(),
+        when: condition,
+        origin: origin.exactOptional(),
+      } satisfies Fields<FlowRule>),
+    ),
     origin: origin.exactOptional(),
-  }),
+  } satisfies Fields<RuntimeGraph['flow']>),
   transitions: z.array(transition),
-});
+} satisfies Fields<RuntimeGraph>);

@@ -210,11 +210,12 @@ export function layOutPlan(
       ...(lasting.length > 0 && { lasting }),
     };
     const disk = tier && spillTier(plan);
+    const { stored: _, ...model } = plan.model;
     const graph: RuntimeGraph = {
       format: RUNTIME_GRAPH_FORMAT,
       version: RUNTIME_GRAPH_VERSION,
       plan: plan.name,
-      model: plan.model,
+      model,
       devices,
       stages: drafts.map((draft) =>
         finishStage(draft, placements.get(draft.stage.name)!, pools, settled.renaming),

@@ -36,6 +36,16 @@ describe('parseRuntimeGraph', () => {
     expect(parsed.graph).toEqual(GRAPH);
   });
 
+  it('gives back a graph whose weights are of several types', () => {
+    const plan = makePlan({ stages: [{ name: 'serve', mesh: {} }] });
+    const stored = { 'model.layers.0.mlp.down_proj.weight': 'f16' } as const;
+    const { runtime } = compilePlan({ ...plan, model: { ...plan.model, stored } });
+    const types = runtime.stages[0]!.shards[0]!.weights.map(({ id, dtype }) => `${id} ${dtype}`);
+    expect(types).toContain('layers.0.down f16');
+    expect(types).toContain('layers.1.down f32');
+    expect(parseRuntimeGraph(JSON.parse(serialiseRuntimeGraph(runtime))).graph).toEqual(runtime);
+  });
+
   it('drops fields that it does not know, wherever they are', () => {
     const json = changed((graph) => {
       graph['colour'] = 'red';
