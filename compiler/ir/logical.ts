@@ -35,6 +35,9 @@ export interface LogicalValue {
   readonly stored?: Readonly<Record<string, WeightType>>;
 }
 
+/** Ops that multiply `up` by an activation of `gate`. The kernel of one has its name, and takes both from one buffer. */
+export type Gating = 'silu_mul' | 'gelu_mul';
+
 /**
  * - `embed`      (ids, table[vocab, hidden])                -> x[tokens, hidden]
  * - `rms_norm`   (x, weight[hidden])                        -> y
@@ -51,6 +54,7 @@ export interface LogicalValue {
  * - `sample`     (logits[samples, vocab])                   -> ids[samples]
  */
 export type LogicalOpKind =
+  | Gating
   | 'embed'
   | 'rms_norm'
   | 'linear'
@@ -58,8 +62,6 @@ export type LogicalOpKind =
   | 'rope'
   | 'kv_append'
   | 'attention'
-  | 'silu_mul'
-  | 'gelu_mul'
   | 'add'
   | 'soft_cap'
   | 'select'

@@ -12,7 +12,7 @@
  * query heads lies with the kv heads it reads. A tied dimension that is `picked` from may be whole instead: the op takes
  * what belongs to its part of the other, as query heads find theirs among all kv heads.
  */
-import type { DimName, LogicalOpKind, LogicalValue, TensorType } from './logical.js';
+import type { DimName, Gating, LogicalOpKind, LogicalValue, TensorType } from './logical.js';
 
 export interface OperandRule {
   readonly name: string;
@@ -37,6 +37,9 @@ const ACTIVATION: readonly LogicalValue['kind'][] = ['activation', 'input'];
 const x: OperandRule = { name: 'x', kinds: ACTIVATION };
 const weight: OperandRule = { name: 'weight', kinds: ['weight'] };
 const PLAIN = { whole: [], lost: 'contracted', linearInInput: false, outputKind: 'activation' } as const;
+
+const GATING: OpRule = { ...PLAIN, operands: [x, { ...x, name: 'up' }], type: elementwise };
+const GATINGS: Readonly<Record<Gating, OpRule>> = { silu_mul: GATING, gelu_mul: GATING };
 
 export const OPS: Readonly<Record<LogicalOpKind, OpRule>> = {
   embed: {
@@ -99,8 +102,7 @@ export const OPS: Readonly<Record<LogicalOpKind, OpRule>> = {
       return q!;
     },
   },
-  silu_mul: { ...PLAIN, operands: [x, { ...x, name: 'up' }], type: elementwise },
-  gelu_mul: { ...PLAIN, operands: [x, { ...x, name: 'up' }], type: elementwise },
+  ...GATINGS,
   add: { ...PLAIN, operands: [x, { ...x, name: 'delta' }], type: elementwise },
   soft_cap: { ...PLAIN, operands: [x], type: ([value]) => value! },
   select: {
@@ -120,6 +122,10 @@ export const OPS: Readonly<Record<LogicalOpKind, OpRule>> = {
     type: ([logits]) => ({ dtype: 'u32', dims: logits!.dims.filter((dim) => dim.name !== 'vocab') }),
   },
 };
+
+export function isGating(kind: string | undefined): kind is Gating {
+  return kind !== undefined && Object.hasOwn(GATINGS, kind);
+}
 
 /** Size of a dimension of a type; undefined when it has none. */
 export function sizeOf(type: TensorType, dim: DimName): number | undefined {

@@ -11,7 +11,7 @@ import {
 } from './runtime-graph.js';
 import type { KernelOp } from './runtime-program.js';
 import type { KvReshard } from './transitions.js';
-import type { ModelShape, SlidingAttention } from '../model/shape.js';
+import { ACTIVATIONS, type ModelShape, type SlidingAttention } from '../model/shape.js';
 import { WEIGHT_TYPES } from '../model/weight-types.js';
 import type { Condition, FlowRule } from '../plan/plan.js';
 
@@ -92,7 +92,7 @@ const model = z.object({
     queryScalar: z.number().exactOptional(),
     attentionSoftcap: z.number().exactOptional(),
     logitSoftcap: z.number().exactOptional(),
-    activation: z.literal('gelu_tanh').exactOptional(),
+    activation: z.enum(ACTIVATIONS).exactOptional(),
     scaledEmbedding: z.literal(true).exactOptional(),
     unitNorms: z.literal(true).exactOptional(),
     postNorms: z.literal(true).exactOptional(),

@@ -5,7 +5,7 @@
 import { configReader, type ConfigReader } from './config-reader.js';
 import { KNOWN_ARCHITECTURES, MODEL_FAMILIES, type ModelFamily, type Presence } from './families.js';
 import { readRope } from './rope.js';
-import { MAX_CONTEXT, MAX_LAYERS, MAX_SIZE, type DType, type ModelShape } from './shape.js';
+import { MAX_CONTEXT, MAX_LAYERS, MAX_SIZE, type Activation, type DType, type ModelShape } from './shape.js';
 import { readSliding } from './sliding.js';
 
 export type ConfigProblem =
@@ -23,6 +23,12 @@ const DTYPES: Readonly<Record<string, DType>> = {
   float16: 'f16',
   half: 'f16',
   bfloat16: 'bf16',
+};
+
+/** What `config.json` calls the activations. */
+const ACTIVATION_NAMES: Readonly<Record<Activation, string>> = {
+  silu: 'silu',
+  gelu_tanh: 'gelu_pytorch_tanh',
 };
 
 /** Fields of quantised and of mixture-of-experts models, whatever their class. */
@@ -148,9 +154,9 @@ function architectureName(json: Readonly<Record<string, unknown>>): string {
 
 /** What models of the family cannot have. */
 function refuseForeign(config: ConfigReader, family: ModelFamily, refuse: (feature: string) => void): void {
-  const activation = config.word(family.activation.field, family.activation.name);
-  if (activation !== undefined && activation !== family.activation.name)
-    refuse(`the activation \`${activation}\``);
+  const known = ACTIVATION_NAMES[family.parts.activation ?? 'silu'];
+  const activation = config.word(family.activationField, known);
+  if (activation !== undefined && activation !== known) refuse(`the activation \`${activation}\``);
   for (const field of FOREIGN_FIELDS) if (config.has(field)) refuse(`\`${field}\``);
   for (const field of family.refused ?? []) if (config.flag(field, false)) refuse(`\`${field}\``);
   if (family.qkvBias === false && config.flag('attention_bias', false)) refuse('`attention_bias`');

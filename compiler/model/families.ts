@@ -44,8 +44,8 @@ export interface ModelFamily {
   readonly outputBias: Presence;
   readonly mlpBias: Presence;
   readonly qkNorm: boolean;
-  /** Field of `config.json` with the activation, and the one that these models have. */
-  readonly activation: { readonly field: string; readonly name: 'silu' | 'gelu_pytorch_tanh' };
+  /** Field of `config.json` with the activation, which is that of `parts`. */
+  readonly activationField: 'hidden_act' | 'hidden_activation';
   /** Parts that every model of the family has. */
   readonly parts: Pick<ModelShape, 'activation' | 'scaledEmbedding' | 'unitNorms' | 'postNorms'>;
   /** Models have a scale of their own for attention scores, and may have soft caps on scores and logits. */
@@ -116,7 +116,7 @@ const LLAMA: ModelFamily = {
   outputBias: 'attention_bias',
   mlpBias: 'mlp_bias',
   qkNorm: false,
-  activation: { field: 'hidden_act', name: 'silu' },
+  activationField: 'hidden_act',
   parts: {},
   sliding: 'never',
   defaults: { theta: 10_000, context: 2048, normEps: 1e-6, tied: false },
@@ -129,7 +129,7 @@ const GEMMA2: ModelFamily = {
   modelType: 'gemma2',
   tensors: GEMMA_DECODER,
   mlpBias: false,
-  activation: { field: 'hidden_activation', name: 'gelu_pytorch_tanh' },
+  activationField: 'hidden_activation',
   parts: { activation: 'gelu_tanh', scaledEmbedding: true, unitNorms: true, postNorms: true },
   capped: true,
   sliding: 'every other',

@@ -47,6 +47,11 @@ export type RopeScaling =
       readonly originalContext: number;
     };
 
+/** Activations of a gate that a shape names; one that names none has silu. */
+export const ACTIVATIONS = ['gelu_tanh'] as const;
+
+export type Activation = 'silu' | (typeof ACTIVATIONS)[number];
+
 /** Layers whose rows see the last positions only. */
 export interface SlidingAttention {
   /** Positions that a row sees, its own included. */
@@ -92,7 +97,7 @@ export interface ModelShape {
   /** The same of logits. */
   readonly logitSoftcap?: number;
   /** Of the gate of the MLP; silu when absent. */
-  readonly activation?: 'gelu_tanh';
+  readonly activation?: (typeof ACTIVATIONS)[number];
   /** Embeddings are multiplied by the root of hidden (Gemma). */
   readonly scaledEmbedding?: true;
   /** Norms multiply by 1 + weight (Gemma). */

@@ -5,6 +5,7 @@
  */
 import type {
   DimName,
+  Gating,
   LogicalBlock,
   LogicalGraph,
   LogicalOp,
@@ -13,8 +14,10 @@ import type {
   TensorType,
 } from '../ir/logical.js';
 import { familyNamed, type TensorNames } from '../model/families.js';
-import type { ModelShape, ModelSpec } from '../model/shape.js';
+import type { Activation, ModelShape, ModelSpec } from '../model/shape.js';
 import { tableType, vectorType, type WeightType } from '../model/weight-types.js';
+
+const GATINGS: Readonly<Record<Activation, Gating>> = { silu: 'silu_mul', gelu_tanh: 'gelu_mul' };
 
 /** The logical graph of a checked model. Throws for a family without a table entry: the checker refuses those. */
 export function buildLogical(model: ModelSpec): LogicalGraph {
@@ -100,8 +103,7 @@ function layerBlock(model: ModelSpec, names: TensorNames): LogicalBlock {
   norm('mlp_norm', 'mlp', 'attn_residual', names.mlpNorm);
   project('gate', 'mlp', 'mlp_norm', names.gate, ['ffn'], ['hidden'], shape.mlpBias);
   project('up', 'mlp', 'mlp_norm', names.up, ['ffn'], ['hidden'], shape.mlpBias);
-  const gating = shape.activation === 'gelu_tanh' ? 'gelu_mul' : 'silu_mul';
-  block.op('gated', gating, 'mlp', ['gate', 'up'], ['tokens', 'ffn']);
+  block.op('gated', GATINGS[shape.activation ?? 'silu'], 'mlp', ['gate', 'up'], ['tokens', 'ffn']);
   project('down', 'mlp', 'gated', names.down, ['hidden'], ['ffn'], shape.mlpBias);
   const mlp = shape.postNorms ? norm('mlp_post_norm', 'mlp', 'down', names.mlpPostNorm) : 'down';
   block.op('mlp_residual', 'add', 'mlp', ['attn_residual', mlp], ['tokens', 'hidden']);

@@ -3,9 +3,10 @@
  * here by following the graph, never by name:
  * - the linears that feed one `attention` and its `kv_append` become one `qkv` product with rows [q | k | v], and the
  *   q/k norms, rope and `kv_append` between them become one `rope_append`;
- * - the linears that feed one `silu_mul` or `gelu_mul` become one `gate_up` product with rows [gate | up].
+ * - the linears that feed one gating become one `gate_up` product with rows [gate | up].
  */
 import type { LogicalOp, LogicalOpKind } from '../ir/logical.js';
+import { isGating } from '../ir/op-table.js';
 import type { CollectiveOp, ShardedBlock, ShardedOp } from '../ir/sharded.js';
 import { once } from '../once.js';
 import {
@@ -201,10 +202,6 @@ function equalTypes(
   const types = weights.map((weight) => weightType(weight, layer));
   const firsts = types.flatMap((type, i) => (type === types[i - 1] ? [] : [i]));
   return firsts.map((first, i) => ({ first, end: firsts[i + 1] ?? types.length }));
-}
-
-function isGating(kind: ShardedOp['kind'] | undefined): kind is 'silu_mul' | 'gelu_mul' {
-  return kind === 'silu_mul' || kind === 'gelu_mul';
 }
 
 function lowerGated(state: BlockState, op: LogicalOp): void {

@@ -3,7 +3,7 @@ import { groupBy } from '../group-by.js';
 import { showCondition } from '../check/plan/flow.js';
 import { showMesh } from '../check/plan/mesh.js';
 import { formatBytesIn, formatExactBytes, formatQuantity } from '../check/units.js';
-import { tensorSizes, type ModelShape } from '../model/shape.js';
+import { tensorSizes, type Activation, type ModelShape } from '../model/shape.js';
 import type { CheckedExpectation, LayerSharding, Link, Plan, Stage, Topology, TpDim } from './plan.js';
 
 /** The text of a plan, ending in a line break. */
@@ -36,6 +36,8 @@ export function printPlan(plan: Plan): string {
   return `${lines.join('\n')}\n`;
 }
 
+const ACTIVATION_WORDS: Readonly<Record<Activation, string>> = { silu: 'silu', gelu_tanh: 'gelu' };
+
 /** What a model has besides sizes, in words: `tied`, `q/k norm`. */
 export function modelFeatures(shape: ModelShape): readonly string[] {
   const { sliding } = shape;
@@ -48,7 +50,7 @@ export function modelFeatures(shape: ModelShape): readonly string[] {
     [shape.postNorms, 'post norms'],
     [shape.unitNorms, 'norms of 1 + weight'],
     [shape.scaledEmbedding, 'scaled embedding'],
-    [shape.activation, 'gelu'],
+    [shape.activation, ACTIVATION_WORDS[shape.activation ?? 'silu']],
     [shape.rotaryDim, `${shape.rotaryDim} rotary dimensions`],
     [shape.queryScalar, `query scalar ${shape.queryScalar}`],
     [shape.attentionSoftcap, `attention softcap ${shape.attentionSoftcap}`],

@@ -3,8 +3,9 @@
  * thread makes four consecutive columns of one row; the grid is (column blocks, rows).
  */
 import { activationStride, weightRowBytes } from '../../compiler/ir/device-layout.js';
+import type { Gating } from '../../compiler/ir/logical.js';
 import { isQuantised } from '../../compiler/model/weight-types.js';
-import type { KernelRequest, KernelVariant } from './kernel.js';
+import type { KernelLibrary, KernelRequest, KernelVariant } from './kernel.js';
 import { quantisedAccess } from './quantised.js';
 import { ceilDiv, defineKernel, param, quad, read, readWrite, tanhOf } from './wgsl.js';
 import type { KernelDescription } from './wgsl.js';
@@ -86,16 +87,18 @@ export function add({ params }: KernelRequest): readonly KernelVariant[] {
  * The gatings. GELU in its tanh form is v * logistic(2u) with u = sqrt(2 / pi) * (v + 0.044715 v^3), because
  * (1 + tanh(u)) / 2 is the logistic function of 2u; so it needs no tanh.
  */
-const GATINGS = {
+const GATINGS: Readonly<Record<Gating, string>> = {
   silu_mul: 'fn act(v: vec4f) -> vec4f { return v / (vec4f(1) + exp(-v)); }',
   gelu_mul:
     'fn act(v: vec4f) -> vec4f { return v / (vec4f(1) + exp(-1.5957691216f * (v + 0.044715f * v * v * v))); }',
-} as const;
+};
 
 /** (gateUp, out): out = act(gate) * up, where gateUp holds `[gate | up]` per row. */
-export function gated({ kernel, params }: KernelRequest): readonly KernelVariant[] {
-  const cols = param(params, 'cols');
-  const name = kernel === 'gelu_mul' ? 'gelu_mul' : 'silu_mul';
+export function gated(kernel: Gating): KernelLibrary {
+  return ({ params }) => gatedVariants(kernel, param(params, 'cols'));
+}
+
+function gatedVariants(name: Gating, cols: number): readonly KernelVariant[] {
   const act = GATINGS[name];
   const quads = activationStride(cols) / 4;
   if (cols % 4 === 0) {

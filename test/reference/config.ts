@@ -23,7 +23,9 @@ export interface ReferenceConfig {
   readonly scoreScale?: number;
   readonly scoreCap?: number;
   readonly logitCap?: number;
-  /** Embeddings times sqrt(hidden), norms by 1 + weight, norms after attention and MLP, GELU: Gemma. */
+  /** Of the gate of the MLP; silu when absent. */
+  readonly activation?: 'gelu_tanh';
+  /** Embeddings times sqrt(hidden), norms by 1 + weight, norms after attention and MLP: Gemma. */
   readonly gemma?: boolean;
   /** q, k, v in one tensor, gate and up in another: Phi-3. */
   readonly fused?: boolean;
@@ -114,6 +116,7 @@ export function referenceConfig(json: unknown): ReferenceConfig {
     ...(local && { localFrequencies: ropeFrequencies(headDim, hf.rope_local_base_freq ?? 10000, {}) }),
     ...(gemma && {
       gemma,
+      activation: 'gelu_tanh' as const,
       scoreScale: (hf.query_pre_attn_scalar ?? 256) ** -0.5,
       scoreCap: hf.attn_logit_softcapping ?? undefined,
       logitCap: hf.final_logit_softcapping ?? undefined,

@@ -193,6 +193,7 @@ function openSession(
 ): { push: (id: number) => void; logits: () => Float64Array } {
   const { hidden, heads, kvHeads, headDim, ffn, normEps, vocab } = config;
   const gainOffset = config.gemma ? 1 : 0;
+  const act = ACTIVATIONS[config.activation ?? 'silu'];
   const kvWidth = kvHeads * headDim;
   const keys = weights.layers.map(() => new Float64Array(capacity * kvWidth));
   const values = weights.layers.map(() => new Float64Array(capacity * kvWidth));
@@ -278,7 +279,7 @@ function openSession(
       norm(x, layer.mlpNorm, normed);
       apply(layer.gate, normed, gate);
       apply(layer.up, normed, up);
-      for (let i = 0; i < ffn; i++) gate[i] = (config.gemma ? gelu(gate[i]!) : silu(gate[i]!)) * up[i]!;
+      for (let i = 0; i < ffn; i++) gate[i] = act(gate[i]!) * up[i]!;
       apply(layer.down, gate, added);
       if (layer.mlpPostNorm) norm(added, layer.mlpPostNorm, added);
       for (let i = 0; i < hidden; i++) x[i]! += added[i]!;
@@ -315,6 +316,8 @@ function apply(linear: Linear, x: Float64Array, out: Float64Array): void {
     out[row] = s0 + s1 + s2 + s3;
   }
 }
+
+const ACTIVATIONS = { silu, gelu_tanh: gelu };
 
 function silu(value: number): number {
   return value / (1 + Math.exp(-value));
