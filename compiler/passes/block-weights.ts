@@ -30,7 +30,7 @@ export interface WeightPart {
   readonly cols: number;
 }
 
-/** Weights of a block by value id. */
+/** Weights of a block by value id. Throws where an op reads a weight and nothing here says how that lies: nobody would hold it. */
 export function blockWeights(block: ShardedBlock): ReadonlyMap<string, MatrixWeight> {
   const values = new Map(block.values.map((value) => [value.id, value]));
   const found = new Map<string, MatrixWeight>();
@@ -64,6 +64,8 @@ export function blockWeights(block: ShardedBlock): ReadonlyMap<string, MatrixWei
       });
       if (bias) vector(bias.id, bias.sharding.partial.includes('tp'));
     }
+    const unknown = op.inputs.find((id) => values.get(id)?.kind === 'weight' && !found.has(id));
+    if (unknown !== undefined) throw new Error(`how ${unknown} of ${op.kind} lies as a matrix is not known`);
   }
   return found;
 }
