@@ -26,7 +26,7 @@ ${entries.join('')}};
 
 if (process.argv.includes('--check')) {
   if (readFileSync(target, 'utf8') !== content) {
-    console.error('compiler/std/library.generated.ts is out of date: run `node scripts/generate-std.mjs`');
+    console.error('compiler/std/library.generated.ts is out of date: run `npm run generate:std`');
     process.exitCode = 1;
   }
 } else {
