@@ -41,10 +41,10 @@ export interface ClockDevices
 interface DeviceState {
   /** Work given to it and not over. What does not wait for what is before it may be under way as well. */
   readonly queue: DeviceQueue;
-  /** The steps in it that are handed over bit by bit. Moves pile up behind them, and each of these asks for the last. */
-  readonly inParts: DeviceWork[];
-  /** Since when the first of them is the first. */
+  /** Since when the first of it is the first. */
   headSince: number;
+  /** The last step in it that is handed over bit by bit: moves pile up behind one, and each of them asks for it. */
+  inParts: DeviceWork | undefined;
   /** Moves in the queue that have not begun, and until when those that have go on. */
   unbegun: number;
   movesUntil: number;
@@ -62,8 +62,8 @@ export function createClockDevices(clock: VirtualClock): ClockDevices {
   const stateOf = (device: number): DeviceState =>
     (states[device] ??= {
       queue: [],
-      inParts: [],
       headSince: 0,
+      inParts: undefined,
       unbegun: 0,
       movesUntil: 0,
       beside: 0,
@@ -163,7 +163,7 @@ export function createClockDevices(clock: VirtualClock): ClockDevices {
     move.end = course.end;
     state.heldUp += move.waitsUntil - move.start;
     state.movesUntil = Math.max(state.movesUntil, move.end);
-    const step = state.inParts.at(-1);
+    const step = state.inParts;
     if (step?.begun === true) comeBetween(move, step);
     if (holds === undefined) return;
     const { late, least, run, runs, timeOf } = holds.course!;
@@ -197,16 +197,16 @@ export function createClockDevices(clock: VirtualClock): ClockDevices {
       if (state.queue.length > 0) work.behind++;
       else state.headSince = now();
       state.queue.push(work);
-      if (work.inParts !== undefined) state.inParts.push(work);
+      if (work.inParts !== undefined) state.inParts = work;
     }
     if (work.behind === 0) start(work);
   };
   /** Takes work out of a queue; returns what may begin for that. */
   const remove = (work: DeviceWork | QueuedMove, device: number): DeviceWork | undefined => {
     const state = stateOf(device);
-    const { queue, inParts } = state;
+    const { queue } = state;
     let next: DeviceWork | undefined;
-    if (work.kind !== 'move' && work.inParts !== undefined) takeOut(inParts, work);
+    if (state.inParts === work) state.inParts = undefined;
     const wasHead = queue[0] === work;
     takeOut(queue, work);
     if (wasHead) {
@@ -283,7 +283,7 @@ export function createClockDevices(clock: VirtualClock): ClockDevices {
     movePages(device, begin) {
       const state = stateOf(device);
       const { queue } = state;
-      const after = state.inParts.at(-1);
+      const after = state.inParts;
       const run = after?.begun === true ? courseOf(after).run : 0;
       if (queue.length === 0) state.headSince = now();
       queue.push({

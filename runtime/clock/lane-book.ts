@@ -70,16 +70,20 @@ export function freeFrom(book: LaneBook, time: number): number {
  */
 export function take(book: LaneBook, from: number, to: number, part: number, now: number): void {
   if (to <= from || part <= 0) return;
-  const { times, taken, freeAfter: last } = book;
-  if (last <= now) {
-    times[0] = from;
-    times[1] = to;
-    taken[0] = part;
-    taken[1] = 0;
+  // As a rule: short, so that it becomes a part of what calls it.
+  if (book.freeAfter <= now) {
+    book.times[0] = from;
+    book.times[1] = to;
+    book.taken[0] = part;
+    book.taken[1] = 0;
     book.count = 2;
     book.freeAfter = to;
-    return;
-  }
+  } else takeBeside(book, from, to, part, now);
+}
+
+/** The same where something is booked already. */
+function takeBeside(book: LaneBook, from: number, to: number, part: number, now: number): void {
+  const { times, taken, freeAfter: last } = book;
   if (book.count > MOST_STRETCHES && times[book.count >> 1]! <= now) forget(book, now);
   if (from >= last) {
     const given = Math.min(1, part);

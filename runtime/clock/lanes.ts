@@ -62,33 +62,11 @@ export interface Lanes {
 
 /** A lane that something goes over. */
 interface UsedLane {
-  readonly bandwidth: number;
-  /** Bytes per second at which weights cross it. */
-  readonly weights: number;
   readonly book: LaneBook;
   /** From when weights have it: those that were asked for last, and those right before them in one go. */
   weightsFrom: number;
   /** Until when these weights have it. */
   weightsUntil: number;
-  /** Bytes that it has carried so far. */
-  carried: number;
-  /** Seconds that these occupy it. */
-  occupied: number;
-}
-
-/** Bytes per second of a lane. */
-function rateOf(lane: UsedLane, areWeights: boolean): number {
-  return areWeights ? lane.weights : lane.bandwidth;
-}
-
-/** Seconds that a lane needs for the work, had the work all of it. */
-function fullSeconds(
-  lane: UsedLane,
-  times: number,
-  { bytes, exchange, capped, weights }: LinkedWork,
-): number {
-  const seconds = (times * bytes) / rateOf(lane, weights);
-  return capped ? Math.min(seconds, exchange) : seconds;
 }
 
 /**
@@ -97,21 +75,36 @@ function fullSeconds(
  * @param now the time before which nothing begins
  */
 export function createLanes(roads: Roads, now: () => number): Lanes {
-  const used: (UsedLane | undefined)[] = roads.lanes.map(() => undefined);
-  const openLane = ({ bandwidth, weights = bandwidth }: Lane): UsedLane => {
-    const book = createLaneBook();
-    return { bandwidth, weights, book, weightsFrom: 0, weightsUntil: 0, carried: 0, occupied: 0 };
+  // By lane. These are columns as every step touches many lanes, those of a ring next to each other.
+  const used: (UsedLane | undefined)[] = [];
+  const bandwidths: number[] = [];
+  const weightRates: number[] = [];
+  /** Bytes carried so far, and the seconds that these occupy the lane. */
+  const carried: number[] = [];
+  const occupied: number[] = [];
+  const openLane = (lane: number): UsedLane => {
+    // One behind the other: lists with gaps are slow.
+    for (const { bandwidth, weights = bandwidth } of roads.lanes.slice(used.length, lane + 1)) {
+      used.push(undefined);
+      bandwidths.push(bandwidth);
+      weightRates.push(weights);
+      carried.push(0);
+      occupied.push(0);
+    }
+    return (used[lane] = { book: createLaneBook(), weightsFrom: 0, weightsUntil: 0 });
   };
-  const laneAt = (lane: number): UsedLane => (used[lane] ??= openLane(roads.lanes[lane]!));
+  const laneAt = (lane: number): UsedLane => used[lane] ?? openLane(lane);
 
   // The lanes of the work at hand, and the seconds that each needs for it: a simulation has millions of works.
-  const sharing: UsedLane[] = [];
+  const sharing: LaneBook[] = [];
   const fulls: number[] = [];
-  const load = (place: number, each: UsedLane, bytes: number, full: number): void => {
-    each.carried += bytes;
-    each.occupied += full;
-    sharing[place] = each;
+  /** @param capped as in `LinkedWork`: the most seconds that it needs */
+  const load = (place: number, lane: number, bytes: number, areWeights: boolean, capped: number): void => {
+    sharing[place] = laneAt(lane).book;
+    const full = Math.min(capped, bytes / (areWeights ? weightRates : bandwidths)[lane]!);
     fulls[place] = full;
+    carried[lane]! += bytes;
+    occupied[lane]! += full;
   };
   /**
    * State: a part `left` of the work is still to be done at time `at`. Step: as long as what is free of the lanes stays
@@ -127,7 +120,7 @@ export function createLanes(roads: Roads, now: () => number): Lanes {
       let slowest = exchange;
       let until = Infinity;
       for (let i = 0; i < count; i++) {
-        const { book } = sharing[i]!;
+        const book = sharing[i]!;
         const full = fulls[i]!;
         // As a rule nothing else is on its way.
         if (book.freeAfter <= at) {
@@ -140,7 +133,7 @@ export function createLanes(roads: Roads, now: () => number): Lanes {
       const whole = seconds - exchange + slowest;
       const end = Math.min(until, at + left * whole);
       if (Number.isFinite(whole))
-        for (let i = 0; i < count; i++) take(sharing[i]!.book, at, end, fulls[i]! / whole, time);
+        for (let i = 0; i < count; i++) take(sharing[i]!, at, end, fulls[i]! / whole, time);
       if (end < until || until === Infinity) return end;
       left -= (end - at) / whole;
       at = end;
@@ -148,12 +141,12 @@ export function createLanes(roads: Roads, now: () => number): Lanes {
     }
   };
   const share = (work: LinkedWork, start: number): number => {
-    const { seconds, exchange, lanes, bytes } = work;
+    const { seconds, exchange, lanes, bytes, weights } = work;
     if (bytes === 0) return start + seconds;
+    const capped = work.capped ? exchange : Infinity;
     for (let i = 0; i < lanes.length; i++) {
       const { lane, times } = lanes[i]!;
-      const each = laneAt(lane);
-      load(i, each, times * bytes, fullSeconds(each, times, work));
+      load(i, lane, times * bytes, weights, capped);
     }
     return shareLoaded(lanes.length, seconds, exchange, start);
   };
@@ -172,10 +165,7 @@ export function createLanes(roads: Roads, now: () => number): Lanes {
   ): number => {
     const areWeights = what === 'weights';
     const seconds = bytes / (areWeights ? (weights ?? bandwidth) : bandwidth);
-    for (let i = 0; i < lanes.length; i++) {
-      const each = laneAt(lanes[i]!);
-      load(i, each, bytes, bytes / rateOf(each, areWeights));
-    }
+    for (let i = 0; i < lanes.length; i++) load(i, lanes[i]!, bytes, areWeights, Infinity);
     return shareLoaded(lanes.length, seconds, seconds, start);
   };
   /** Seconds before a start in which weights had a lane of the road. */
@@ -207,11 +197,10 @@ export function createLanes(roads: Roads, now: () => number): Lanes {
       return { start, end: through + road.latency, behindWeights: behind };
     },
     use: () =>
-      roads.lanes.flatMap(({ link, place, direction, from, to }, lane) => {
-        const each = used[lane];
-        return each === undefined
+      roads.lanes.flatMap(({ link, place, direction, from, to }, lane) =>
+        used[lane] === undefined
           ? []
-          : [{ link, place, direction, from, to, bytes: each.carried, busy: each.occupied }];
-      }),
+          : [{ link, place, direction, from, to, bytes: carried[lane]!, busy: occupied[lane]! }],
+      ),
   };
 }
