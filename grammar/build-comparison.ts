@@ -35,10 +35,10 @@ export function buildComparison(
     written.map(({ image }) => image),
     signs,
   );
-  const helps = [`a comparison is written with ${expected.map((each) => `\`${each}\``).join(' or ')}`];
+  const wanted = expected.map((each) => `\`${each}\``).join(' or ');
+  const helps = [`a comparison is written with ${wanted}`];
   if (written.length === 0) {
-    const message = `expected ${expected.map((each) => `\`${each}\``).join(' or ')} here`;
-    build.report('FC0114', after(left.span), message, { helps, expected });
+    build.report('FC0114', after(left.span), `expected ${wanted} here`, { helps, expected });
   } else {
     const span = { start: spanOf(written[0]!).start, end: spanOf(written.at(-1)!).end };
     const image = build.text.slice(span.start, span.end);

@@ -191,7 +191,7 @@ export function createLanes(roads: Roads, now: () => number): Lanes {
     transfer(road, bytes, ready, what) {
       if (bytes === 0) return { start: ready, end: ready, behindWeights: 0 };
       const start = freeOn(road, ready);
-      const behind = behindWeights(road, ready);
+      const behind = start > ready ? behindWeights(road, ready) : 0;
       const through = carry(road, bytes, start, what);
       if (what === 'weights') noteWeights(road, start, through);
       return { start, end: through + road.latency, behindWeights: behind };

@@ -153,8 +153,7 @@ export function createPasses({ clock, devices, lanes, transitions, compute, isJo
       ({ seconds, waits } = transitions.passTime(group, ahead, step.size, start, work.pure));
     // What is handed on comes last, in its own time.
     seconds -= send;
-    let linked = start + seconds;
-    let late = linked - start - seconds;
+    let [linked, late] = [start + seconds, 0];
     if (state.ring.length > 0 || waits.length > 0) {
       const exchanged = {
         seconds,

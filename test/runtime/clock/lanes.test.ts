@@ -33,6 +33,13 @@ const send = (lanes: Lanes, to: string, bytes: number, ready = 0, from = gpu(0))
 /** What the lanes carry is not declared, and not weights. */
 const PLAIN = { capped: false, weights: false };
 
+/** What one of the devices sends another. */
+const SENT = {
+  from: fc.nat({ max: 3 }),
+  to: fc.nat({ max: 3 }),
+  bytes: fc.integer({ min: 1, max: 500 }),
+};
+
 describe('lanes', () => {
   it('takes the sum of two transfers over one lane, the longer of two over two', () => {
     const one = lanesAt();
@@ -141,9 +148,7 @@ describe('lanes', () => {
 
   it('never gives away more of a lane than there is, and carries every byte', () => {
     const asked = fc.record({
-      from: fc.nat({ max: 3 }),
-      to: fc.nat({ max: 3 }),
-      bytes: fc.integer({ min: 1, max: 500 }),
+      ...SENT,
       /** Seconds that pass before it is asked for, and from then until it may begin. */
       after: fc.double({ min: 0, max: 3, noNaN: true }),
       later: fc.double({ min: 0, max: 3, noNaN: true }),
@@ -187,9 +192,7 @@ describe('lanes', () => {
 
   it('carries what several send over a road as one transfer of all of it, whatever is on its lanes', () => {
     const sent = fc.record({
-      from: fc.nat({ max: 3 }),
-      to: fc.nat({ max: 3 }),
-      bytes: fc.integer({ min: 1, max: 500 }),
+      ...SENT,
       ready: fc.double({ min: 0, max: 8, noNaN: true }),
       /** Of work that takes more time than its exchanges, so that they leave a part of the lane. */
       beside: fc.double({ min: 0, max: 5, noNaN: true }),
