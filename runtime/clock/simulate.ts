@@ -42,7 +42,7 @@ export interface StepGivenOut {
   readonly now: number;
   /** Sequences that have lost their KV so far. */
   readonly dropped: () => number;
-  /** Whether the batch of decode was ever full, as in `SchedulerState`. */
+  /** Whether the batch of decode has kept a sequence out, as in `SchedulerState`. */
   readonly reachedBatch: () => boolean;
 }
 

@@ -21,7 +21,7 @@ import {
   takesTurns,
   unscheduledTokens,
 } from './lanes.js';
-import { pagesFor, setBatch, setState } from './machine.js';
+import { isBatchFull, pagesFor, setBatch, setState } from './machine.js';
 import type { Lane, Machine, StageState } from './machine.js';
 import { pageIn } from './moves.js';
 import { NO_PAGE, positionsFrom, tableFrom, union, withPages } from './page-table.js';
@@ -64,6 +64,7 @@ export function canPlace(
   lookup = lookupOf(machine, sequence),
 ): boolean {
   const { local } = lane;
+  const hasRoom = (): boolean => findsPages(machine, lane, sequence, lookup.prefixOn(lane));
   if (local === undefined) {
     // What was preempted waits for host pages too, and holds device pages meanwhile.
     if (machine.counts.preempted > 0) return false;
@@ -71,10 +72,10 @@ export function canPlace(
     if (!takesTurns(lane.stage) && isOlder(machine.onDisk.peek(), sequence) && isDiskNext(machine))
       return false;
   } else {
-    if (local.stage.members >= local.stage.batchRequests) return false;
     if (isOlder(machine.onHost.peek(), sequence) || isOlder(machine.onDisk.peek(), sequence)) return false;
+    if (isBatchFull(local.stage, hasRoom)) return false;
   }
-  return findsPages(machine, lane, sequence, lookup.prefixOn(lane));
+  return hasRoom();
 }
 
 /** Whether the lane's pool has room for what a waiting sequence is let in with; others may decode in it as well. */

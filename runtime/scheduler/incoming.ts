@@ -8,7 +8,7 @@
  */
 import { leavesHeadroom } from './headroom.js';
 import { leastLoaded } from './lanes.js';
-import { isResident } from './machine.js';
+import { isBatchFull, isResident } from './machine.js';
 import type { Lane, Machine, PoolReplica } from './machine.js';
 import { poolCost } from './prefix.js';
 import type { Sequence } from './sequences.js';
@@ -65,7 +65,10 @@ function lacksItsShare({ decoders, sequences }: Machine, lane: Lane): boolean {
   const mean = decoders.reduce((sum, each) => sum + loadOf(each), 0) / decoders.length;
   const load = loadOf(lane);
   const mayBe = sequences.size > batchRequests ? Math.ceil(batchRequests / lanes.length) : Infinity;
-  return load < mayBe && load <= mean * (1 + MORE_LOAD) + 1;
+  if (load > mean * (1 + MORE_LOAD) + 1) return false;
+  if (load < mayBe) return true;
+  lane.stage.reachedBatch = true;
+  return false;
 }
 
 /** Sequences that decode there, or are on their way. */
@@ -81,8 +84,9 @@ function isBeside({ hosts }: PoolReplica, { storedBy }: Sequence): boolean {
 /** Whether the lane's batch and pool have room for a sequence from the host tier, its next token included. */
 export function canPageIn(machine: Machine, lane: Lane, sequence: Sequence): boolean {
   const { pool, stage } = lane;
-  if (stage.members >= stage.batchRequests || !mayHoldPages(machine, lane)) return false;
-  return leavesHeadroom(machine, pool, pool.pages.free() - poolCost(machine, sequence, pool));
+  const hasRoom = (): boolean =>
+    leavesHeadroom(machine, pool, pool.pages.free() - poolCost(machine, sequence, pool));
+  return mayHoldPages(machine, lane) && !isBatchFull(stage, hasRoom) && hasRoom();
 }
 
 /**

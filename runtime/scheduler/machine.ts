@@ -74,7 +74,7 @@ export interface DecodeStage {
   /** Sequences in its decode batch or on their way into it. */
   members: number;
   readonly batchRequests: number;
-  /** Its batch, or a step of it, has been as large as it may be: until then a larger one makes no difference. */
+  /** Its batch, or a step of it, has kept a sequence out: until then a larger one makes no difference. */
   reachedBatch: boolean;
 }
 
@@ -397,6 +397,17 @@ export function setState(machine: Machine, sequence: Sequence, state: SequenceSt
 /** Counts the sequence in a stage's decode batch, or in none. */
 export function setBatch(sequence: Sequence, stage: StageState | undefined): void {
   if (sequence.batch !== undefined) sequence.batch.members--;
-  if (stage !== undefined && ++stage.members >= stage.batchRequests) stage.reachedBatch = true;
+  if (stage !== undefined) stage.members++;
   sequence.batch = stage;
+}
+
+/**
+ * Whether a stage's decode batch keeps a sequence out.
+ *
+ * @param wouldJoin whether it would join in a larger one
+ */
+export function isBatchFull(stage: DecodeStage, wouldJoin: () => boolean): boolean {
+  if (stage.members < stage.batchRequests) return false;
+  stage.reachedBatch ||= wouldJoin();
+  return true;
 }

@@ -60,7 +60,7 @@ export interface SchedulerState {
   /** Resident stage by group; the old one while a switch is under way. */
   readonly active: Readonly<Record<string, string>>;
   readonly switches: number;
-  /** Whether some stage that decodes has had as many requests in its batch, or in a step, as it may have. */
+  /** Whether the batch of some stage that decodes, or the size of its steps, has kept a sequence out. */
   readonly reachedBatch: boolean;
   /** Sequences that lost their device pages: to the host tier, or to be computed again. */
   readonly preemptions: { readonly swapped: number; readonly dropped: number };

@@ -11,7 +11,7 @@
 import { firstPageSeen } from '../../compiler/model/kv-window.js';
 import { canPlace } from './admission.js';
 import { startAction } from './holding.js';
-import { isResident, pagesFor } from './machine.js';
+import { isBatchFull, isResident, pagesFor } from './machine.js';
 import type { Lane, Machine, Pipeline, StageState } from './machine.js';
 import { growTo, preempt } from './preemption.js';
 import { copyAlike, findAlike } from './copies.js';
@@ -115,12 +115,13 @@ function addRow(
  * would not bring the end nearer: every step ahead is one that the others need again. Where more are to come after
  * them, it would.
  */
-function gathers({ counts }: Machine, { group, lanes, members, batchRequests, config }: StageState): boolean {
+function gathers({ counts }: Machine, stage: StageState): boolean {
+  const { group, lanes, config } = stage;
   if (group.steps > 0 || group.stages.every((other) => other.config.residence === config.residence))
     return false;
   if (counts.on_host + counts.spilling + counts.on_disk + counts.fetching > 0) return false;
   if (lanes.some(({ arriving }) => arriving.size > 0)) return true;
-  return members < batchRequests && group.stepsInFlight + counts.paging_out > 0;
+  return group.stepsInFlight + counts.paging_out > 0 && !isBatchFull(stage, () => true);
 }
 
 function addDecodeRows(machine: Machine, lane: Lane, batch: Batch): void {

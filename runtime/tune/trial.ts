@@ -72,7 +72,7 @@ export interface Midway {
 /** How a trial ended. */
 export interface TrialEnd {
   readonly outcome: TrialOutcome;
-  /** Whether the batch of decode was ever full: one that never was could be larger and nothing would have changed. */
+  /** Whether the batch of decode kept a sequence out: one that never did could be larger and nothing would have changed. */
   readonly reachedBatch: boolean;
   /** What was left of the workload, and when, where it was given up midway. */
   readonly left?: Midway;

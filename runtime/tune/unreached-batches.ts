@@ -1,6 +1,6 @@
 /**
- * Batches that no trial ever reached. A plan whose decode never had as many requests as it may have would have run the
- * same with a larger batch, as far as it got, but for a page or two of KV that the arguments of larger steps take the
+ * Batches that no trial ever reached. A plan whose decode never kept a request out for its batch would have run the same
+ * with a larger one, as far as it got, but for a page or two of KV that the arguments of larger steps take the
  * place of. Such batches are not tried: that is no bound, but a choice of what is looked at.
  */
 import type { RuntimeGraph } from '../../compiler/ir/runtime-graph.js';

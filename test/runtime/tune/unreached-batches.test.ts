@@ -4,6 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { createPlanCompiler } from '../../../compiler/compile.js';
 import { FULCRUM_ENGINE } from '../../../compiler/cost/engine-model.js';
 import type { RuntimeGraph } from '../../../compiler/ir/runtime-graph.js';
+import type { Plan } from '../../../compiler/plan/plan.js';
 import { candidateLabel, candidatePlan, findCandidates } from '../../../compiler/planner/candidates.js';
 import { demandOf } from '../../../compiler/planner/demand.js';
 import { kvView } from '../../../compiler/model/kv-window.js';
@@ -11,7 +12,7 @@ import { candidateBound } from '../../../compiler/planner/bound.js';
 import { NO_ESTIMATE } from '../../../compiler/planner/plan-estimate.js';
 import { createBoundContext } from '../../../compiler/planner/bounded-stage.js';
 import { simulate, simulateWhile } from '../../../runtime/clock/simulate.js';
-import type { SimulatedRequest } from '../../../runtime/clock/simulation.js';
+import type { SimulatedRequest, SimulateOptions, Simulation } from '../../../runtime/clock/simulation.js';
 import { tune } from '../../../runtime/tune/tune.js';
 import { unreachedBatches } from '../../../runtime/tune/unreached-batches.js';
 import { machine, planOn, requests, type Machine } from './machines.js';
@@ -36,6 +37,21 @@ const ROOMY: Machine = {
   pageTokens: 16,
 };
 
+/** The run of a workload, and whether it reached the batch of a stage. */
+function runOf(
+  runtime: RuntimeGraph,
+  plan: Plan,
+  all: readonly SimulatedRequest[],
+  options: SimulateOptions = {},
+): { readonly run: Simulation | undefined; readonly reachedBatch: boolean } {
+  let reachedBatch = false;
+  const run = simulateWhile(runtime, plan, all, options, (step) => {
+    reachedBatch = step.reachedBatch();
+    return true;
+  });
+  return { run, reachedBatch };
+}
+
 /** So many requests of one length. */
 function alike(count: number): SimulatedRequest[] {
   return Array.from({ length: count }, () => ({ promptTokens: 20, outputTokens: 20 }));
@@ -55,20 +71,28 @@ describe('a batch that is never reached', () => {
           const compiled = compile(plan);
           if (compiled.diagnostics.some(({ severity }) => severity === 'error')) continue;
           const runtime = compiled.runtime();
-          let reachedBatch = false;
-          const run = simulateWhile(runtime, plan, all, options, (step) => {
-            reachedBatch = step.reachedBatch();
-            return true;
-          });
+          const { run, reachedBatch } = runOf(runtime, plan, all, options);
           seen[reachedBatch ? 'reached' : 'unreached']++;
           if (reachedBatch) continue;
           const larger = simulate(withLargerBatch(runtime), plan, all, options);
           expect(larger, candidateLabel(candidate)).toEqual(run);
         }
       }),
-      { numRuns: 6, examples: [1, 10].map((count) => [ROOMY, alike(count), false]) },
+      { numRuns: 6, examples: [1, 3, 8, 10].map((count) => [ROOMY, alike(count), false]) },
     );
     expect(Math.min(...Object.values(seen))).toBeGreaterThan(0);
+  });
+
+  it('is one that as many requests as it takes do not reach', () => {
+    const sizes = { microbatchTokens: [64], batchRequests: [8] };
+    for (const candidate of findCandidates(planOn(ROOMY), undefined, sizes)) {
+      const plan = candidatePlan(candidate);
+      const runtime = createPlanCompiler()(plan).runtime();
+      const reached = [8, 9].map((count) => runOf(runtime, plan, alike(count)).reachedBatch);
+      // In replicas of their own, or one after the other, nine requests may never be in a batch together either.
+      expect(reached[0], candidateLabel(candidate)).toBe(false);
+      if (candidate.strategy === 're-sharded') expect(reached[1], candidateLabel(candidate)).toBe(true);
+    }
   });
 
   it('spares larger ones a trial', () => {
