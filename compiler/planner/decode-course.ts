@@ -312,9 +312,10 @@ function roundsOf(
 ): Rounds {
   /** Steps of a replica, of all, and those that a host prepares: the scheduler deals rows over one for each group at most. */
   const stepsOf = (count: number) => {
-    const running = Math.max(1, count / mesh.dp);
-    const ofReplica = running / Math.ceil(running / mesh.pp);
-    const all = ofReplica * mesh.dp;
+    const replicas = replicasWithAny(count, mesh.dp);
+    const running = count / replicas;
+    const ofReplica = stepsFor(running, mesh.pp);
+    const all = ofReplica * replicas;
     return {
       ofReplica,
       all,
@@ -345,4 +346,19 @@ function roundsOf(
       return { steps, preparing: (preparing * ofHost) / steps, passing, filling };
     },
   };
+}
+
+/** Steps that so many rows of a replica make, in the mean: as many rows in each as deal them over one for each group at most. */
+function stepsFor(rows: number, pp: number): number {
+  const few = Math.floor(rows);
+  const stepsOf = (count: number): number => count / Math.ceil(count / pp);
+  return rows === few ? stepsOf(few) : stepsOf(few) + (rows - few) * (stepsOf(few + 1) - stepsOf(few));
+}
+
+/**
+ * Replicas that have any of so many sequences, in the mean over all ways to deal these out: where few are left some replicas
+ * are done.
+ */
+function replicasWithAny(count: number, dp: number): number {
+  return dp * (1 - (1 - 1 / dp) ** count);
 }

@@ -96,14 +96,31 @@ describe('decodeCourse', () => {
 
   it('deals rows over the steps of a pipeline, which a round has to pass or to fill', () => {
     const stepSeconds = ({ tokens }: StepSize): readonly number[] => [tokens, 3 * tokens];
-    const all = Array.from({ length: 8 }, () => ({ rows: 1 }));
-    // Two steps of two rows for each of two replicas: 2 + 6 to pass, or 12 on the second group.
-    expect(seconds(all, { mesh: { dp: 2, pp: 2 }, stepSeconds })).toBeCloseTo(12, 9);
+    const all = Array.from({ length: 64 }, () => ({ rows: 1 }));
+    // Two steps of 16 rows for each of two replicas: 16 + 48 to pass, or 96 on the second group.
+    expect(seconds(all, { mesh: { dp: 2, pp: 2 }, stepSeconds })).toBeCloseTo(96, 9);
     // The host prepares four steps.
-    const overhead = { step: 5, request: 0.5 };
-    expect(seconds(all, { mesh: { dp: 2, pp: 2 }, stepSeconds }, { overhead })).toBeCloseTo(24, 9);
+    const overhead = { step: 40, request: 0.5 };
+    expect(seconds(all, { mesh: { dp: 2, pp: 2 }, stepSeconds }, { overhead })).toBeCloseTo(192, 9);
     // One row: no group has more than a step of it.
     expect(seconds([{ rows: 1 }], { mesh: { pp: 2 }, stepSeconds })).toBeCloseTo(4, 9);
+  });
+
+  it('has no steps for replicas that none is left for', () => {
+    const overhead = { step: 5, request: 0 };
+    const stepSeconds = (): readonly number[] => [0];
+    const took = (count: number, dp: number): number =>
+      seconds(
+        Array.from({ length: count }, () => ({ rows: 1 })),
+        { mesh: { dp }, stepSeconds },
+        { overhead },
+      );
+    expect([took(1, 1), took(1, 2), took(1, 4)]).toEqual([5, 5, 5]);
+    // Two have replicas of their own, or have one together as often.
+    expect(took(2, 2)).toBeCloseTo(7.5, 9);
+    expect(took(2, 4)).toBeCloseTo(5 * 1.75, 9);
+    // Any number of rows without a pipeline is one step.
+    expect(took(3, 1)).toBe(5);
   });
 
   it('begins no more than there are pages for', () => {
