@@ -18,6 +18,7 @@ import { likelyBetweenTokens, likelyWaiting } from './likely-between.js';
 import { likelyPhases, likelySeconds } from './likely-seconds.js';
 import { goesWith, promptCourse, promptSteps, type PromptCourse } from './prompt-course.js';
 import { promptsBeside, promptsMeanwhile } from './prompts-beside.js';
+import { timesFilled } from './stage-load.js';
 
 /** Estimates of what a plan takes. Times are in seconds. */
 export interface PlanEstimate {
@@ -35,6 +36,11 @@ export interface PlanEstimate {
    * @param pages KV pages that tiers behind the devices have room for: what turns depend on where stages take any
    */
   readonly closely: (demand: Demand, begun?: boolean, pages?: number) => CourseFigures | undefined;
+  /**
+   * How many times sequences fill the pages where they decode, if pages, and not the batch, say how many decode at once. Rough
+   * estimates have as many at once all the time, whatever each holds: the fewer times, the more that is off by.
+   */
+  readonly timesFilled: (demand: Demand) => number | undefined;
   /** Seconds between two tokens, in the mean over requests; a rough estimate. `pages` as in `closely`. */
   readonly betweenTokens: (demand: Demand, pages?: number) => number;
 }
@@ -43,6 +49,7 @@ export interface PlanEstimate {
 export const NO_ESTIMATE: PlanEstimate = {
   roughly: () => 0,
   closely: () => undefined,
+  timesFilled: () => undefined,
   betweenTokens: () => 0,
 };
 
@@ -95,6 +102,7 @@ export function planEstimate(plan: BoundedPlan, setting: EstimateSetting): PlanE
       const room = roomForTurns(demand, pages);
       return begun ? closely(demand, true, room) : wholeClosely(demand)(room);
     },
+    timesFilled: (demand) => timesFilled(plan.decode.stage, plan.room, demand),
     betweenTokens(demand, pages = Infinity) {
       const between = likelyBetweenTokens(plan, demand, { pageSeconds: betweenHosts, pages });
       if (!alternates) return between;

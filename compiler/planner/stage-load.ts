@@ -2,7 +2,7 @@
 import type { TotalWork } from '../cost/least-cost.js';
 import type { StepSize } from '../cost/kernel-work.js';
 import { engineShare } from '../cost/engine-model.js';
-import type { Stage } from '../plan/plan.js';
+import type { Mesh, Stage } from '../plan/plan.js';
 import { decodeRounds, decodeSteps } from './decode-rounds.js';
 import type { Demand } from './demand.js';
 import { mostHeld } from './held-prompts.js';
@@ -111,17 +111,31 @@ export function roundsInOrder({ stage }: Pick<StageLoad, 'stage'>, room: number,
 
 /**
  * Estimated sequences that decode at once on all replicas: the batch, or as many as have room if each holds the mean of
- * pages.
+ * pages, and one more for what is left of that: where hardly any have room, it makes the difference.
  *
  * @param room KV pages of a replica
  */
-export function likelyAtOnce(
+export function likelyAtOnce({ mesh, batchRequests }: Stage, room: number, demand: Demand): number {
+  const held = sequencesHeld(mesh, room, demand);
+  return Math.max(1, Math.min(batchRequests, Math.ceil(held)));
+}
+
+/**
+ * How many times sequences fill the pages of all replicas, where pages run out before a batch is full; undefined where they
+ * likely do not.
+ */
+export function timesFilled(
   { mesh, batchRequests }: Stage,
   room: number,
-  { decodeRows, decodePages }: Demand,
-): number {
-  const held = room > 0 && decodePages > 0 ? (mesh.dp * room * decodeRows) / decodePages : Infinity;
-  return Math.max(1, Math.floor(Math.min(batchRequests, held)));
+  demand: Demand,
+): number | undefined {
+  const held = sequencesHeld(mesh, room, demand);
+  return held < batchRequests ? demand.decoding / held : undefined;
+}
+
+/** Sequences that replicas have room for if each holds the mean of pages; infinite where nothing is known of pages. */
+function sequencesHeld({ dp }: Mesh, room: number, { decodeRows, decodePages }: Demand): number {
+  return room > 0 && decodePages > 0 ? (dp * room * decodeRows) / decodePages : Infinity;
 }
 
 /** Least prefill work of an average replica: all steps are full. */

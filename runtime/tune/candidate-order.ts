@@ -4,7 +4,15 @@ import { leastByEstimate, type Goal } from './trial.js';
 
 type Ordered = Pick<
   Bounded,
-  'candidate' | 'index' | 'least' | 'estimate' | 'betweenTokens' | 'between' | 'estimated' | 'atLeast'
+  | 'candidate'
+  | 'index'
+  | 'least'
+  | 'estimate'
+  | 'betweenTokens'
+  | 'between'
+  | 'estimated'
+  | 'timesFilled'
+  | 'atLeast'
 >;
 
 /**

@@ -30,6 +30,8 @@ export interface Bounded extends BoundFigures {
    * made.
    */
   readonly estimated?: 'roughly' | 'no closer' | 'closely';
+  /** As in `PlanEstimate`; absent before it is estimated. */
+  readonly timesFilled?: number | undefined;
   /**
    * Seconds that it takes no less than as far as looks at other candidates tell, see `looks-at-others`; absent until
    * that is asked.
@@ -122,8 +124,10 @@ export function roughly(
     goal.kind === 'throughput'
       ? each.between
       : bound.estimate.betweenTokens(demand, pagesBehindDevices(each.candidate));
-  const estimate = Math.max(each.least, bound.estimate.roughly(demand));
-  return { ...each, estimate, between, estimated: 'roughly', atLeast: undefined };
+  const { estimate: estimates } = bound;
+  const estimate = Math.max(each.least, estimates.roughly(demand));
+  const timesFilled = estimates.timesFilled(demand);
+  return { ...each, estimate, between, estimated: 'roughly', timesFilled, atLeast: undefined };
 }
 
 function closely(each: Bounded, bound: PlanBound, look: Look): Bounded {

@@ -14,6 +14,12 @@ import type { Strategy } from '../../compiler/planner/candidates.js';
  */
 export const CLOSELY_OVER = 0.003;
 
+/**
+ * The same of plans with several replicas where they decode: which of these gets a long answer depends on what comes first by
+ * next to nothing, and estimates cannot tell.
+ */
+export const REPLICAS_OVER = 0.03;
+
 /** What close estimates of single plans are too long by, at most: those above, and a little more. */
 export const FURTHEST_OVER = 0.02;
 
@@ -27,6 +33,14 @@ export const ROUGHLY_OVER: Readonly<Record<Strategy, number>> = {
   're-sharded': 0.006,
   disaggregated: 0.1,
 };
+
+/**
+ * And of fused and re-sharded plans where pages, and not the batch, say how many sequences decode at once: the first at most,
+ * and the second divided by the number of times that sequences fill these pages, as it is the last of them that are off. Of
+ * some 600 such plans for machines drawn at random (`bench/support/random-searches.ts`) it is up to 0.19, and up to 0.7.
+ */
+export const FILLED_OVER = 0.19;
+export const LAST_FILLED_OVER = 0.75;
 
 /** Factor of what plans take to their close estimates, as a rule: the median over some 1,000 plans (`bench/estimates.ts`). */
 export const CLOSELY_USUAL = 1.003;
@@ -81,6 +95,11 @@ export const LESS_COMPILED = 0.003;
  * it is more for 75, and at most 0.014.
  */
 export const LESS_TRIED = 0.005;
+/**
+ * The most by which a trial is taken to tell that others take longer than estimated: what takes longer by more does so for
+ * sequences that are sent back, which others may be spared.
+ */
+export const MOST_TOLD = 1.01;
 /** Part by which close estimates may differ for a trial of one plan to tell of the other. */
 export const AS_LONG = 0.003;
 

@@ -2,7 +2,7 @@
  * How closer looks, and trials at last, change estimates. They change those of plans with the same meshes much alike,
  * so that looks at some of them say enough of others. No bound.
  */
-import type { Candidate } from '../../compiler/planner/candidates.js';
+import type { Candidate, Strategy } from '../../compiler/planner/candidates.js';
 import { isCompiled, type Bounded } from './closer-look.js';
 import {
   AS_LONG,
@@ -11,6 +11,7 @@ import {
   LESS_COMPILED,
   LESS_ROUGHLY,
   LESS_TRIED,
+  MOST_TOLD,
 } from './estimate-margins.js';
 import { meshKeys, stepKeys } from './mesh-key.js';
 import { leastByEstimate } from './trial.js';
@@ -31,7 +32,7 @@ interface Looked {
   readonly part: number;
 }
 
-/** A close estimate, and how many times as long a trial took (`part`). */
+/** A close estimate, and how many times as long a trial took, as far as that is told of others (`part`). */
 interface Tried {
   readonly estimate: number;
   readonly part: number;
@@ -55,10 +56,16 @@ export function looksAtOthers(): LooksAtOthers {
   const close = new Map<string, Looked>();
   /** The least ratio of a close estimate after compiling to the one before, by meshes and prefill steps. */
   const compiled = new Map<string, number>();
+  /** By meshes, and by prefill steps as well where it may depend on these what takes longer than estimated. */
+  const trialKeyOf = (candidate: Candidate): string => {
+    const { strategy, stages } = candidate;
+    const alike = strategy !== 'fused' && stages.at(-1)!.mesh.dp === 1;
+    return alike ? meshesOf(candidate) : stepsOf(candidate);
+  };
   const trials = new Map<string, readonly Tried[]>();
   /** The most seconds that it takes no less than by the trials of plans like it. */
   const byTrials = ({ candidate, estimate }: Bounded): number => {
-    const alike = (trials.get(meshesOf(candidate)) ?? []).filter(
+    const alike = (trials.get(trialKeyOf(candidate)) ?? []).filter(
       (each) => Math.abs(each.estimate - estimate) <= AS_LONG * estimate,
     );
     return alike.reduce((most, each) => Math.max(most, estimate * each.part * (1 - LESS_TRIED)), 0);
@@ -93,11 +100,12 @@ export function looksAtOthers(): LooksAtOthers {
     },
     tried({ candidate, estimate, estimated }, seconds) {
       if (estimated !== 'closely') return;
-      const key = meshesOf(candidate);
-      trials.set(key, [...(trials.get(key) ?? []), { estimate, part: seconds / estimate }]);
+      const key = trialKeyOf(candidate);
+      const part = Math.min(seconds / estimate, MOST_TOLD);
+      trials.set(key, [...(trials.get(key) ?? []), { estimate, part }]);
     },
     atLeast(each) {
-      const { candidate, estimated } = each;
+      const { candidate, estimated, timesFilled } = each;
       const { strategy } = candidate;
       if (estimated === 'no closer') return 0;
       if (isCompiled(each)) return byTrials(each);
@@ -105,10 +113,18 @@ export function looksAtOthers(): LooksAtOthers {
       if (estimated === 'closely') return Math.max(each.estimate * ofCompiled, byTrials(each));
       const estimate = roughOf(each);
       if (estimate === undefined) return 0;
-      const looked = strategy === 'fused' ? undefined : close.get(keyOf(candidate));
-      if (strategy === 'fused' || looked === undefined || estimate > looked.estimate * AS_NEAR)
-        return leastByEstimate({ candidate, estimate, estimated: 'roughly' });
+      const looked = isTold(strategy, timesFilled) ? close.get(keyOf(candidate)) : undefined;
+      if (!isTold(strategy, timesFilled) || looked === undefined || estimate > looked.estimate * AS_NEAR)
+        return leastByEstimate({ candidate, estimate, estimated: 'roughly', timesFilled });
       return estimate * looked.part * (1 - LESS_CLOSELY[strategy]) * Math.max(1, ofCompiled);
     },
   };
+}
+
+/** Strategies of plans that looks tell of, as a rule. */
+type Told = keyof typeof LESS_CLOSELY;
+
+/** Whether looks tell of such a plan: not where what is left out depends on its batch. */
+function isTold(strategy: Strategy, timesFilled: number | undefined): strategy is Told {
+  return strategy === 'disaggregated' || (strategy === 're-sharded' && timesFilled === undefined);
 }

@@ -7,7 +7,7 @@ import type { RuntimeGraph } from '../../compiler/ir/runtime-graph.js';
 import type { LaidOutPlan } from '../../compiler/passes/lower.js';
 import type { Plan } from '../../compiler/plan/plan.js';
 import type { PlanBound } from '../../compiler/planner/bound.js';
-import type { Candidate } from '../../compiler/planner/candidates.js';
+import type { Candidate, Strategy } from '../../compiler/planner/candidates.js';
 import { kvView } from '../../compiler/model/kv-window.js';
 import { demandOf, type Demand } from '../../compiler/planner/demand.js';
 import { simulateInParts } from '../clock/simulate.js';
@@ -15,7 +15,14 @@ import type { SimulatedRequest, Simulation } from '../clock/simulation.js';
 import { newTokensWithin } from '../scheduler/limits.js';
 import type { TransitionMode } from '../scheduler/types.js';
 import type { Bounded } from './closer-look.js';
-import { CLOSELY_OVER, LITTLE_LEFT, ROUGHLY_OVER } from './estimate-margins.js';
+import {
+  CLOSELY_OVER,
+  FILLED_OVER,
+  LAST_FILLED_OVER,
+  LITTLE_LEFT,
+  REPLICAS_OVER,
+  ROUGHLY_OVER,
+} from './estimate-margins.js';
 import { createWorkLeft } from './work-left.js';
 
 /**
@@ -98,12 +105,28 @@ export function isLate(seconds: number, by: number): boolean {
 
 /** Seconds that a plan takes no less than, as far as estimates are known to be too long; 0 before it is estimated. */
 export function leastByEstimate({
-  candidate: { strategy },
+  candidate: { strategy, stages },
   estimate,
   estimated,
-}: Pick<Bounded, 'candidate' | 'estimate' | 'estimated'>): number {
+  timesFilled,
+}: Pick<Bounded, 'candidate' | 'estimate' | 'estimated' | 'timesFilled'>): number {
   if (estimated === undefined) return 0;
-  return estimate * (1 - (estimated === 'closely' ? CLOSELY_OVER : ROUGHLY_OVER[strategy]));
+  return (
+    estimate * (1 - (estimated === 'closely' ? closelyOver(stages) : roughlyOver(strategy, timesFilled)))
+  );
+}
+
+/** What rough estimates of plans are reckoned to be too long by. */
+function roughlyOver(strategy: Strategy, timesFilled: number | undefined): number {
+  const usual = ROUGHLY_OVER[strategy];
+  return timesFilled === undefined || strategy === 'disaggregated'
+    ? usual
+    : Math.max(usual, Math.min(FILLED_OVER, LAST_FILLED_OVER / timesFilled));
+}
+
+/** What close estimates of plans with such stages are reckoned to be too long by. */
+function closelyOver(stages: Candidate['stages']): number {
+  return stages.at(-1)!.mesh.dp > 1 ? REPLICAS_OVER : CLOSELY_OVER;
 }
 
 /**

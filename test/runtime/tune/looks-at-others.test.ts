@@ -28,17 +28,21 @@ interface Wanted {
   readonly batch?: number;
   /** Of those with the same decode, which prefill. */
   readonly other?: number;
+  /** Replicas that decode. */
+  readonly dp?: number;
 }
 
 /** One with the meshes of the first of the strategy, or with its decode alone. */
 function bounded(
-  { strategy, microbatch = 16, batch = 8, other = 0 }: Wanted,
+  { strategy, microbatch = 16, batch = 8, other = 0, dp = 1 }: Wanted,
   estimate: number,
   figures: Partial<Bounded> = {},
 ): Bounded {
   const first = candidates.find(
-    (each) =>
-      each.strategy === strategy && (strategy !== 'disaggregated' || each.stages[0]!.devices.length > 1),
+    ({ strategy: its, stages }) =>
+      its === strategy &&
+      stages.at(-1)!.mesh.dp === dp &&
+      (strategy !== 'disaggregated' || stages[0]!.devices.length > 1),
   )!;
   const decode = first.stages.at(-1)!;
   const alike = candidates.filter(({ stages }) => {
@@ -152,24 +156,75 @@ describe('looksAtOthers', () => {
       looks.tried(each, seconds);
       return looks;
     };
-    for (const strategy of ['fused', 're-sharded', 'disaggregated'] as const) {
+    for (const [strategy, microbatch] of [
+      ['fused', 16],
+      ['re-sharded', 32],
+      ['disaggregated', 32],
+    ] as const) {
       const one = compiled(bounded({ strategy }, 9), 10);
-      const alike = bounded({ strategy, microbatch: 32, batch: 4 }, 9);
+      const alike = bounded({ strategy, microbatch, batch: 4 }, 9);
       for (const other of [closely(alike, 9.99), compiled(alike, 9.99)]) {
-        const found = tried(one, 11).atLeast(other);
-        expect(found, strategy).toBeLessThan(9.99 * 1.1);
-        expect(found, strategy).toBeGreaterThan(9.99 * 1.08);
+        const found = tried(one, 10.08).atLeast(other);
+        expect(found, strategy).toBeLessThan(9.99 * 1.008);
+        expect(found, strategy).toBeGreaterThan(9.99 * 1.002);
+        // What made it take much longer may be its own.
+        expect(tried(one, 11).atLeast(other), strategy).toBeLessThan(9.99 * 1.01);
         // Of what promises more or less it says nothing.
         const [atLeast, farther] = [looksAtOthers().atLeast, { ...other, estimate: 9.5 }];
-        expect(tried(one, 11).atLeast(farther), strategy).toBe(atLeast(farther));
+        expect(tried(one, 10.08).atLeast(farther), strategy).toBe(atLeast(farther));
         // Nor does one of which no more is known than a rough estimate.
-        expect(tried({ ...one, estimated: 'roughly' }, 11).atLeast(other), strategy).toBe(atLeast(other));
+        expect(tried({ ...one, estimated: 'roughly' }, 10.08).atLeast(other), strategy).toBe(atLeast(other));
       }
     }
     const [here, there] = [
       compiled(bounded({ strategy: 'fused' }, 9), 10),
       compiled(bounded({ strategy: 're-sharded' }, 9), 10),
     ];
-    expect(tried(here, 11).atLeast(there)).toBe(0);
+    expect(tried(here, 10.08).atLeast(there)).toBe(0);
+  });
+
+  it('expects nothing by trials of other steps in one stage, or of several replicas', () => {
+    for (const [strategy, dp] of [
+      ['fused', 1],
+      ['re-sharded', 2],
+    ] as const) {
+      const [one, other] = [16, 32].map((microbatch) =>
+        compiled(bounded({ strategy, microbatch, dp }, 9), 10),
+      );
+      const looks = looksAtOthers();
+      looks.tried(one!, 10.08);
+      expect(looks.atLeast(one!), strategy).toBeGreaterThan(10);
+      expect(looks.atLeast(other!), strategy).toBe(0);
+    }
+  });
+
+  it('expects nothing of re-sharded plans whose pages are filled a few times, of which the batch decides', () => {
+    const looks = looksAtOthers();
+    const first = bounded({ strategy: 're-sharded' }, 10, { timesFilled: 3 });
+    looks.add(first, closely(first, 12));
+    const other = bounded({ strategy: 're-sharded', batch: 4 }, 10, { timesFilled: 3 });
+    expect(looks.atLeast(other)).toBe(leastByEstimate(other));
+    expect(looks.atLeast({ ...other, timesFilled: undefined })).toBeGreaterThan(11);
+  });
+});
+
+describe('leastByEstimate', () => {
+  it('is less where rough estimates are rougher: where pages are filled a few times', () => {
+    const least = (timesFilled?: number, strategy: Strategy = 'fused'): number =>
+      leastByEstimate(bounded({ strategy }, 100, { timesFilled }));
+    expect(least()).toBeGreaterThan(99);
+    expect([least(1), least(3)]).toEqual([81, 81]);
+    expect(least(15)).toBeCloseTo(95, 9);
+    expect(least(1e6)).toBe(least());
+    expect(least(15, 're-sharded')).toBeCloseTo(95, 9);
+    expect(least(3, 'disaggregated')).toBe(least(undefined, 'disaggregated'));
+  });
+
+  it('is less of close estimates of several replicas', () => {
+    const [one, two] = [1, 2].map((dp) =>
+      leastByEstimate(closely(bounded({ strategy: 'fused', dp }, 1), 100)),
+    );
+    expect(one).toBeCloseTo(99.7, 9);
+    expect(two).toBeCloseTo(97, 9);
   });
 });
