@@ -67,7 +67,10 @@ export interface Searched {
   readonly strategies: readonly Strategy[];
   /** Whether plans went out by estimates, and not by bounds alone. */
   readonly byEstimate: boolean;
-  /** Where plans went out by estimates, the part of what counts by which they may be better; a front has steps instead. */
+  /**
+   * The part of what counts by which plans that went out may be better, by estimates or else by bounds; absent where it is none
+   * by bounds, and for a front, which has steps instead.
+   */
   readonly tolerance?: number;
   /** Plans can be estimated roughly alone, too roughly to show any that was not simulated. */
   readonly roughly?: boolean;
@@ -107,8 +110,8 @@ export interface TunedReport {
   readonly searched: Searched;
   readonly counts: TuneCounts;
   /**
-   * Where plans with the most throughput were looked for, to the end, and estimates left some out: seconds that none of those
-   * takes less than, by proven bounds.
+   * Where plans with the most throughput were looked for, to the end, and estimates or what is tolerated left some out: seconds
+   * that none of those takes less than, by proven bounds.
    */
   readonly leastLeftOut?: number;
 }

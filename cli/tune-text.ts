@@ -170,6 +170,11 @@ function provenPart(leastLeftOut: number, best: TunedPlanReport | undefined): nu
   return best && Math.max(0, 1 - leastLeftOut / best.makespan);
 }
 
+/** `12.5 %`: a part, rounded up in its third digit. */
+function formatPart(part: number): string {
+  return `${Number((Math.ceil(1e4 * part * (1 - 1e-9)) / 100).toPrecision(6))} %`;
+}
+
 /**
  * What estimates have left out.
  *
@@ -177,7 +182,7 @@ function provenPart(leastLeftOut: number, best: TunedPlanReport | undefined): nu
  */
 function describeEstimates({ goal, tolerance = 0 }: Searched, proven: number | undefined): string {
   if (goal.kind === 'front') return STEPS;
-  const part = `${Number((100 * tolerance).toPrecision(6))} %`;
+  const part = formatPart(tolerance);
   const [most, none] =
     goal.kind === 'latency'
       ? [`promises at most ${part} less time between tokens`, 'promises no less time between tokens']
@@ -188,6 +193,22 @@ function describeEstimates({ goal, tolerance = 0 }: Searched, proven: number | u
   // Rounded up: it is to be right.
   const atMost = proven === 0 ? 'no quicker' : `at most ${Math.ceil(100 * proven)} %`;
   return `${chose} and ${atMost} by proven bounds; --exhaustive goes by these alone`;
+}
+
+/** What bounds have left out although it may be better, where that was asked for. */
+function describeTolerated(
+  { goal, tolerance = 0 }: Searched,
+  { outbid, outbidCompiled, givenUp }: TuneCounts,
+  proven = tolerance,
+): readonly string[] {
+  if (tolerance === 0 || outbid + outbidCompiled + givenUp === 0) return [];
+  const atMost = (part: number, what: string): string =>
+    part === 0 ? `no ${what}` : `at most ${formatPart(part)} ${what}`;
+  const left =
+    goal.kind === 'latency'
+      ? `has ${atMost(tolerance, 'less time between tokens')}`
+      : `is ${atMost(proven, 'quicker')}`;
+  return [`by proven bounds, what they left out ${left} (see --tolerance)`];
 }
 
 /** What was tried, and what became of it. */
@@ -222,6 +243,7 @@ function describeSearch(
     `${plural(candidates, 'plan')} over all meshes: ${tried}`,
     ...(candidates === 0 ? [] : [became.flatMap(describeCount).join(', ')]),
     ...(chosen ? [describeEstimates(searched, proven)] : []),
+    ...(byEstimate ? [] : describeTolerated(searched, counts, proven)),
     ...(roughly && simulated > 0 ? [ROUGHLY] : []),
     ...(cut > 0 ? [`${plural(cut, 'answer')} cut short by the context of the model, with every plan`] : []),
     ...(interrupted ? [simulated > 0 ? 'interrupted: these are the best so far' : 'interrupted'] : []),

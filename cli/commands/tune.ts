@@ -62,7 +62,7 @@ interface TuneCliOptions {
   readonly kvCap?: readonly number[];
   readonly floor?: number;
   readonly front?: boolean;
-  readonly tolerance: number;
+  readonly tolerance?: number;
   readonly exhaustive?: boolean;
   readonly top: number;
   readonly write?: boolean;
@@ -135,13 +135,15 @@ export const addTuneCommand: AddCommand = (program, context) => {
     .addOption(
       new Option(
         '--tolerance <percent>',
-        'how much better than the best a plan may be by estimates and not be tried',
+        `how much better than the best a plan may be and not be tried (default: ${100 * TOLERANCE}% by estimates, and none with --exhaustive)`,
       )
         .argParser(partOf)
-        .default(TOLERANCE, `${100 * TOLERANCE}%`)
-        .conflicts(['front', 'exhaustive']),
+        .conflicts('front'),
     )
-    .option('--exhaustive', 'leave out nothing but what is proven not to be better')
+    .option(
+      '--exhaustive',
+      'leave out nothing but what is proven not to be better, or with --tolerance by no more than that',
+    )
     .option('--top <count>', 'how many of the best to find and show', parseCount, 1)
     .option('--write', 'put the best into the file, as plan PLAN_tuned (PLAN_tuned_2 if that is your own)');
   addJsonOption(command).action(
@@ -178,7 +180,7 @@ async function tuneFile(
   );
   const byEstimate = !options.exhaustive && worthEstimating(candidates, survey.requests);
   const goal = goalOf(options);
-  const { tolerance } = options;
+  const tolerance = options.tolerance ?? (byEstimate ? TOLERANCE : 0);
   const wanted = { keep: options.top, goal, byEstimate, tolerance, survey };
   const { result, tradeOffs, own, roughly, mostPromised, interrupted } = await interruptible(
     async (signal) => {
@@ -215,7 +217,7 @@ async function tuneFile(
     byEstimate,
     interrupted,
     sizes: { ...sizes, ...capsTried(candidates) },
-    ...(byEstimate && goal.kind !== 'front' && { tolerance }),
+    ...((byEstimate || tolerance > 0) && goal.kind !== 'front' && { tolerance }),
     ...(roughly && { roughly }),
     cut: answersCut(plan, requests.requests, survey),
     ...(unheld && { unheld }),

@@ -1,6 +1,7 @@
 /** The order in which candidates are looked at, and tried. */
 import { likelyBetween, type Bounded } from './closer-look.js';
 import { leastByEstimate, type Goal } from './trial.js';
+import { usualSeconds } from './usual-seconds.js';
 
 type Ordered = Pick<
   Bounded,
@@ -27,11 +28,16 @@ export function placeOf(estimate: number): number {
 }
 
 /**
- * Orders candidates by the seconds that they take no less than, or first by time between tokens where that is the goal.
- * The one that may be better goes first: none is tried before all others that are bounded are known to promise no more.
+ * Orders candidates by seconds, or first by time between tokens where that is the goal. Where estimates decide the one
+ * that may be better goes first: none is tried before all others that are bounded are known to promise no more. Where
+ * bounds do, all that may be better are tried, and the one that likely is the best goes first: of the others less is simulated
+ * then.
  */
-export function inOrderOf({ kind }: Goal): (a: Ordered, b: Ordered) => number {
-  const secondsOf = (each: Ordered): number => Math.max(each.least, each.atLeast ?? 0, leastByEstimate(each));
+export function inOrderOf({ kind }: Goal, byEstimate: boolean): (a: Ordered, b: Ordered) => number {
+  const secondsOf = (each: Ordered): number => {
+    if (byEstimate) return Math.max(each.least, each.atLeast ?? 0, leastByEstimate(each));
+    return each.estimated === undefined ? each.least : Math.max(each.least, usualSeconds(each));
+  };
   const inTime = (a: Ordered, b: Ordered): number =>
     placeOf(secondsOf(a)) - placeOf(secondsOf(b)) || a.index - b.index;
   if (kind !== 'latency') return inTime;

@@ -92,8 +92,8 @@ export interface TuneResult {
   readonly behind: ReadonlyMap<Candidate, number>;
   readonly counts: TuneCounts;
   /**
-   * Seconds that nothing which estimates left out takes less than, by its bounds: as long as any where they left out nothing.
-   * Where the goal is throughput no candidate but those that are ranked takes less.
+   * Seconds that nothing which was left out takes less than, by its bounds: infinite where neither estimates nor what is
+   * tolerated left out any. Where the goal is throughput no candidate but those that are ranked takes less.
    */
   readonly leastLeftOut: number;
 }
@@ -114,8 +114,8 @@ export interface TuneOptions extends SurveyOptions {
    */
   readonly byEstimate?: boolean;
   /**
-   * Part of what counts by which a plan may be better that goes out by its estimate before its simulation. For a front,
-   * which has steps of its own, it is none. Default 0.
+   * Part of what counts by which a plan may be better that goes out: where estimates decide, by its estimate and before its
+   * simulation, and otherwise by its bound, midway as well. For a front, which has steps of its own, it is none. Default 0.
    */
   readonly tolerance?: number;
   /** Of the same candidates and requests, for whoever asks more about them. Default: one of its own, with `engine` and `compile`. */
@@ -161,7 +161,6 @@ export function* searchInParts(
   const behind = new Map<Candidate, number>();
   let leastLeftOut = Infinity;
   if (first === undefined) return { ranked, behind, counts: { candidates: 0, ...counts }, leastLeftOut };
-  const inOrder = inOrderOf(goal);
   const found = (): TuneResult => ({
     ranked,
     behind,
@@ -194,13 +193,16 @@ export function* searchInParts(
     setting.byEstimate && goal.kind !== 'throughput'
       ? yield* quickestOf(candidates, { ...options, survey })
       : undefined;
+  const inOrder = inOrderOf(goal, setting.byEstimate);
   const queue = createHeap<Bounded>(inOrder);
   const isNeedless = needlessBatches();
   const unreached = unreachedBatches(setting.byEstimate);
   const alike = alikeInPrefill(demand);
   const deadlineOf = (betweenTokens: number, gain?: number): number =>
     Math.min(search.within, keep === 'all' ? Infinity : deadline(betweenTokens, ranked, search, gain));
-  const by = (next: Bounded, gain?: number): number =>
+  /** What goes out by bounds may be better by that part. */
+  const tolerated = setting.byEstimate ? 0 : tolerance;
+  const by = (next: Bounded, gain = tolerated): number =>
     deadlineOf(setting.byEstimate ? likelyBetween(next) : next.betweenTokens, gain);
   const looks = looksAtOthers();
   let underWay = 0;
@@ -213,7 +215,7 @@ export function* searchInParts(
   const inRank = (a: Tuned, b: Tuned): number =>
     figure(goal, a) - figure(goal, b) || tried.known(a.candidate).index - tried.known(b.candidate).index;
   const leaveOut = (seconds: number): void => {
-    if (setting.byEstimate) leastLeftOut = Math.min(leastLeftOut, seconds);
+    if (setting.byEstimate || tolerated > 0) leastLeftOut = Math.min(leastLeftOut, seconds);
   };
   const outestimate = ({ least }: Bounded): void => {
     counts.outestimated++;
@@ -235,7 +237,7 @@ export function* searchInParts(
       if (outcome !== 'unfit') looks.tried(tried.known(trial.candidate), seconds);
       if (outcome === 'givenUp') {
         behind.set(trial.candidate, seconds);
-        leaveOut(trial.bound.least(demand));
+        leaveOut(setting.byEstimate ? trial.bound.least(demand) : seconds);
       }
     }
     if (ended.length > 0) for (const each of deferred.splice(0)) queue.push(each);
@@ -293,10 +295,12 @@ export function* searchInParts(
       take(yield { kind: 'await', found: found() });
       continue;
     }
-    const isOutbid = isLate(next.least, deadlineOf(next.betweenTokens));
+    const isOutbid = isLate(next.least, deadlineOf(next.betweenTokens, tolerated));
     const atLeast = isOutbid || !setting.byEstimate ? 0 : looks.atLeast(next);
-    if (isOutbid) counts[isCompiled(next) ? 'outbidCompiled' : 'outbid']++;
-    else if (setting.byEstimate && isLate(Math.max(atLeast, leastByEstimate(next)), by(next, tolerance)))
+    if (isOutbid) {
+      counts[isCompiled(next) ? 'outbidCompiled' : 'outbid']++;
+      if (tolerated > 0) leaveOut(next.least);
+    } else if (setting.byEstimate && isLate(Math.max(atLeast, leastByEstimate(next)), by(next, tolerance)))
       outestimate(next);
     // Others may be better than it is known to be by now.
     else if (atLeast > (next.atLeast ?? 0) && inOrder({ ...next, atLeast }, next) > 0)

@@ -151,6 +151,23 @@ describe('the report of a search', () => {
     );
   });
 
+  it('says what bounds may have missed where that was tolerated', () => {
+    const { makespan } = result.ranked[0]!.simulation;
+    const told = (of: Partial<Searched>, outbid = 1): string => {
+      const counts = { ...result.counts, outbid, outbidCompiled: 0, givenUp: 0 };
+      return describeTuned({ ...result, counts, leastLeftOut: 0.985 * makespan }, { ...searched, ...of }, 3);
+    };
+    expect(told({})).toContain(
+      'by proven bounds, what they left out is at most 1.5 % quicker (see --tolerance)',
+    );
+    expect(told({ interrupted: true })).toContain('what they left out is at most 2 % quicker');
+    expect(told({ goal: { kind: 'latency', floor: 1 } })).toContain(
+      'what they left out has at most 2 % less time between tokens (see --tolerance)',
+    );
+    expect(told({}, 0)).not.toContain('by proven bounds');
+    expect(told({ tolerance: 0 })).not.toContain('by proven bounds');
+  });
+
   it('says what estimates may have missed, what was cut short and that it was interrupted', () => {
     const rest = (of: Partial<Searched>, counts = result.counts): readonly string[] =>
       describeTuned({ ...result, counts }, { ...searched, ...of }, 3)

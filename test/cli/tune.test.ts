@@ -94,6 +94,29 @@ describe('tune', () => {
     expect(searched).toMatchObject({ tolerance: 0.02, byEstimate: true });
   });
 
+  it('says what bounds left out where that may be better by what is tolerated', async () => {
+    const args = ['tune', planFile(), '--exhaustive'];
+    const search = async (...more: readonly string[]) => {
+      const run = await runInProcess(...args, ...more, '--json');
+      return JSON.parse(run.out) as {
+        plans: { makespan: number }[];
+        searched: { tolerance?: number };
+        leastLeftOut?: number;
+      };
+    };
+    const [every, some] = [await search(), await search('--tolerance', '20%')];
+    expect(every.searched).not.toHaveProperty('tolerance');
+    expect(every).not.toHaveProperty('leastLeftOut');
+    expect(some.searched.tolerance).toBe(0.2);
+    const found = some.plans[0]!.makespan;
+    expect(some.leastLeftOut! / found).toBeGreaterThanOrEqual(0.8);
+    expect(every.plans[0]!.makespan).toBeGreaterThanOrEqual(Math.min(found, some.leastLeftOut!) * (1 - 1e-9));
+    const { out } = await runInProcess(...args, '--tolerance', '20%');
+    expect(out).toMatch(
+      /^by proven bounds, what they left out is (no|at most [\d.]+ %) quicker \(see --tolerance\)$/m,
+    );
+  });
+
   it('says how many answers the context cuts short', async () => {
     const workload = join(folder, 'long.jsonl');
     const lines = [600, 10, 10].map((tokens) => `{"prompt_tokens": 10, "output_tokens": ${tokens}}\n`);
@@ -347,7 +370,6 @@ plan usual from odd { stage serve: prefill + decode on gpu { mesh (dp: 2), repli
     [['plans/seesaw-70b.plan', '--plan', 'seesaw', '--floor', '1', '--front'], 2, 'cannot be used with'],
     [['plans/seesaw-70b.plan', '--plan', 'seesaw', '--tolerance', '100%'], 2, 'a part such as 1%'],
     [['plans/seesaw-70b.plan', '--plan', 'seesaw', '--tolerance', '-1'], 2, 'a part such as 1%'],
-    [['plans/seesaw-70b.plan', '--tolerance', '2%', '--exhaustive'], 2, 'cannot be used with'],
     [['plans/seesaw-70b.plan', '--tolerance', '2%', '--front'], 2, 'cannot be used with'],
   ])('refuses %j', async (args, status, message) => {
     const run = await runInProcess('tune', ...args);

@@ -102,7 +102,7 @@ describe('tune by estimates', () => {
     }));
     const candidates = findCandidates(planOn(PLAIN), STRATEGIES, sizes);
     const search = (byEstimate: boolean): { result: TuneResult; steps: number } => {
-      const parts = tuneInParts(candidates, all, { byEstimate, tolerance: TOLERANCE });
+      const parts = tuneInParts(candidates, all, { byEstimate, tolerance: byEstimate ? TOLERANCE : 0 });
       let steps = 0;
       let part = parts.next();
       for (; !part.done; part = parts.next()) steps++;

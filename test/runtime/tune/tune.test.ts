@@ -84,6 +84,35 @@ describe('tune', () => {
     );
   });
 
+  it('leaves out no plan by bounds that is better by more than is tolerated', () => {
+    const seen = { lessTried: 0 };
+    const parts = fc.constantFrom(0.01, 0.1, 0.3);
+    fc.assert(
+      fc.property(machine, requests, parts, (made, all, tolerance) => {
+        const sizes = { microbatchTokens: [16, 64], batchRequests: [2, 8], hostKvBytes: [1e9, 1e5] };
+        const some = (_: unknown, i: number): boolean => i % 11 === (all.length * 5) % 11;
+        const candidates = findCandidates(planOn(made), STRATEGIES, sizes).filter(some);
+        const compile = compileOnce();
+        const [every, quick] = [0, tolerance].map((part) =>
+          tune(candidates, all, { compile, tolerance: part }),
+        );
+        expect(decided(quick!.counts)).toBe(candidates.length);
+        const [best, found] = [every!.ranked[0], quick!.ranked[0]];
+        expect(found === undefined).toBe(best === undefined);
+        if (best === undefined || found === undefined) return;
+        const least = makespan(best);
+        expect(every!.leastLeftOut).toBe(Infinity);
+        // What is said of those that were left out holds, and is no more than what was tolerated.
+        expect(least).toBeGreaterThanOrEqual(Math.min(makespan(found), quick!.leastLeftOut) * (1 - 1e-9));
+        expect(quick!.leastLeftOut).toBeGreaterThanOrEqual(makespan(found) * (1 - tolerance) * (1 - 1e-9));
+        const triedOf = ({ counts }: TuneResult): number => counts.simulated + counts.givenUp;
+        if (triedOf(quick!) < triedOf(every!)) seen.lessTried++;
+      }),
+      { numRuns: 20 },
+    );
+    expect(seen.lessTried).toBeGreaterThan(0);
+  });
+
   it('finds the same plans with trials that end in any order, at any time', () => {
     const turns = fc.array(fc.nat(), { minLength: 1, maxLength: 20 });
     fc.assert(
