@@ -339,7 +339,8 @@ function capsNotTried(plan: Plan, caps: readonly number[] = []): readonly string
 
 /** Caps of KV in the host tier that candidates have, from the largest on. */
 function capsTried(candidates: readonly Candidate[]): Pick<SizeChoices, 'hostKvBytes'> {
-  const caps = new Set(candidates.flatMap(({ base }) => hostKvBytes(base) ?? []));
+  const bases = new Set(candidates.map(({ base }) => base));
+  const caps = new Set([...bases].flatMap((base) => hostKvBytes(base) ?? []));
   return caps.size === 0 ? {} : { hostKvBytes: [...caps].sort((a, b) => b - a) };
 }
 
