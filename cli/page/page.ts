@@ -155,11 +155,12 @@ const show = (id) => {
   }
   open(shown);
 };
-let chosen;
 const choose = (tab) => {
-  // A browser takes the focus away when it goes to another place of a page.
-  chosen = tab;
-  location.hash = tab.dataset.shows;
+  // To go to another place of a page would take the focus away, and tell of it only some time later.
+  const place = '#' + tab.dataset.shows;
+  if (location.hash !== place) history.pushState(null, '', place);
+  show(tab.dataset.shows);
+  tab.focus();
 };
 const last = tabs.length - 1;
 for (const [at, tab] of tabs.entries()) {
@@ -195,10 +196,6 @@ addEventListener('afterprint', () => {
   fresh();
 });
 addEventListener('resize', fresh);
-addEventListener('hashchange', () => {
-  show(location.hash.slice(1));
-  if (chosen?.getAttribute('aria-selected') === 'true') chosen.focus();
-  chosen = undefined;
-});
+addEventListener('hashchange', () => show(location.hash.slice(1)));
 show(location.hash.slice(1));
 `;

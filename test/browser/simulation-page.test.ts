@@ -80,6 +80,12 @@ describe('the page of a simulation in a browser', () => {
       const name = (await tab.textContent())!;
       expect(await page.getByRole('tabpanel', { name }).getAttribute('id')).toBe(plan);
     }
+    // What was chosen is where the way back leads, and has an address.
+    expect(page.url()).toMatch(/#plan-0$/);
+    await page.goBack();
+    await expect.poll(shown).toEqual(['plan-6']);
+    await page.goForward();
+    await expect.poll(shown).toEqual(['plan-0']);
     // One of them is enough on the way of the tab key.
     expect(await page.locator('[role=tab][tabindex="0"]').count()).toBe(1);
   });
