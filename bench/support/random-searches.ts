@@ -22,7 +22,7 @@ export interface RandomSearch {
   readonly sizes: SizeChoices;
 }
 
-/** Layers, width and heads of models from 1 to 40 GB. */
+/** Layers, width and heads of models from 3 to 38 GB. */
 const SHAPES = [
   { layers: 24, hidden: 2048, heads: 16, kvHeads: 16, ffn: 5632 },
   { layers: 32, hidden: 4096, heads: 32, kvHeads: 8, ffn: 14336 },
