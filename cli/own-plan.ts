@@ -3,7 +3,7 @@ import { compileChecked } from '../compiler/check-and-compile.js';
 import type { Plan } from '../compiler/plan/plan.js';
 import type { Candidate } from '../compiler/planner/candidates.js';
 import type { Simulation } from '../runtime/clock/simulation.js';
-import { betterAsItIs, betterThanEstimated, candidateOf, isTried } from '../runtime/tune/own-plan.js';
+import { betterAsItIs, betterThanFound, candidateOf, isTried } from '../runtime/tune/own-plan.js';
 import type { TuneResult } from '../runtime/tune/search.js';
 import type { Survey } from '../runtime/tune/survey.js';
 import type { Goal } from '../runtime/tune/trial.js';
@@ -19,14 +19,16 @@ interface OwnSearch {
   readonly survey: Survey;
   readonly goal: Exclude<Goal, { kind: 'front' }>;
   readonly byEstimate: boolean;
+  /** As in `TuneOptions`. */
+  readonly tolerance: number;
   readonly result: TuneResult;
   readonly signal: AbortSignal;
 }
 
-/** The plan itself, where the search did not try it, or estimates left it out, and it is better than all that was found. */
+/** The plan itself, where the search did not try it or left it out, and it is better than all that was found. */
 export async function ownPlan(
   plan: Plan,
-  { checked, candidates, survey, goal, byEstimate, result, signal }: OwnSearch,
+  { checked, candidates, survey, goal, byEstimate, tolerance, result, signal }: OwnSearch,
 ): Promise<OwnPlan | undefined> {
   const { ranked } = result;
   const best = ranked[0]?.simulation;
@@ -34,9 +36,9 @@ export async function ownPlan(
   const isLeftOut = isTried(plan);
   const simulated = function* (): Generator<void, Simulation | undefined> {
     if (isLeftOut) {
-      const itself = byEstimate ? candidateOf(plan, candidates) : undefined;
+      const itself = byEstimate || tolerance > 0 ? candidateOf(plan, candidates) : undefined;
       if (itself === undefined || ranked.some(({ candidate }) => candidate === itself)) return undefined;
-      return yield* betterThanEstimated(itself, requests, { goal, survey }, best);
+      return yield* betterThanFound(itself, requests, { goal, survey, byEstimate }, best);
     }
     const { compiled, diagnostics } = compileChecked(checked, checked.path, { plans: [plan] });
     if (diagnostics.some(isError)) return undefined;

@@ -54,7 +54,7 @@ export interface OwnPlan {
   readonly plan: string;
   readonly requestsPerSecond: number;
   readonly betweenTokens: number;
-  /** Estimates left it out; otherwise its layout is none of those tried. */
+  /** The search left it out, by estimates or as what is tolerated; otherwise its layout is none of those tried. */
   readonly leftOut?: true;
 }
 
@@ -82,7 +82,7 @@ export interface Searched {
   readonly unheld?: Unheld;
   /** Where no plan is as fast as asked: requests per second that none exceeds, by bounds. */
   readonly mostPromised?: number;
-  /** The plan that was searched for, where no search tries its layout or estimates left it out, and it is better than what was found. */
+  /** The plan that was searched for, where no search tries its layout or it was left out, and it is better than what was found. */
   readonly own?: OwnPlan;
 }
 

@@ -121,7 +121,7 @@ function formatBetweenTokens(seconds: number): string {
 }
 
 /** A line that says by how much the plan as it is would be better than what was found. */
-function describeOwn({ own }: Searched, best: TunedPlanReport | undefined): readonly string[] {
+function describeOwn({ own, byEstimate }: Searched, best: TunedPlanReport | undefined): readonly string[] {
   if (own === undefined) return [];
   const { plan, requestsPerSecond, betweenTokens, leftOut } = own;
   const ratio = requestsPerSecond / (best?.requestsPerSecond ?? NaN);
@@ -131,7 +131,8 @@ function describeOwn({ own }: Searched, best: TunedPlanReport | undefined): read
     ...(best === undefined ? [] : [`${ratio.toFixed(Math.abs(ratio - 1) < 0.005 ? 3 : 2)}x of the best`]),
     `${formatBetweenTokens(betweenTokens)} between tokens`,
   ].join(', ');
-  const why = leftOut ? 'left out by estimates' : 'laid out as none of those tried';
+  const by = byEstimate ? 'estimates' : 'what was tolerated';
+  const why = leftOut ? `left out by ${by}` : 'laid out as none of those tried';
   return [`plan ${plan} as it is, ${why}, is better: ${figures}`];
 }
 

@@ -193,7 +193,7 @@ async function tuneFile(
       const own =
         signal.aborted || goal.kind === 'front'
           ? undefined
-          : await ownPlan(plan, { checked, candidates, survey, goal, byEstimate, result, signal });
+          : await ownPlan(plan, { checked, candidates, survey, goal, byEstimate, tolerance, result, signal });
       const isNone = best === undefined && goal.kind === 'latency' && !noneFits(result.counts);
       const promised =
         isNone && !signal.aborted

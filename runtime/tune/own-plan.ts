@@ -77,23 +77,27 @@ function hasSizesOf(a: Stage, b: Stage): boolean {
 type Wanted = Exclude<Goal, { kind: 'front' }>;
 
 /**
- * Simulates a plan that estimates may have left out, with pauses; undefined where it does not do what is wanted, or is no
- * better than the best that was found. Where throughput is wanted it goes out as soon as estimates show that it is behind
- * by more than these are off by (`FURTHEST_OVER`), and otherwise as soon as its bound shows that it is behind.
+ * Simulates a plan that a search may have left out, with pauses; undefined where it does not do what is wanted, or is no
+ * better than the best that was found. Where estimates decide and throughput is wanted it goes out as soon as these show that
+ * it is behind by more than they are off by (`FURTHEST_OVER`), and otherwise as soon as its bound shows that it is behind.
  *
  * @param best absent where none was found
  */
-export function* betterThanEstimated(
+export function* betterThanFound(
   candidate: Candidate,
   requests: readonly SimulatedRequest[],
-  { goal, survey }: Pick<TuneOptions, 'survey'> & { readonly goal: Wanted },
+  {
+    goal,
+    survey,
+    byEstimate = false,
+  }: Pick<TuneOptions, 'survey' | 'byEstimate'> & { readonly goal: Wanted },
   best: Simulation | undefined,
 ): Generator<void, Simulation | undefined> {
   const search = tuneInParts([candidate], requests, {
     goal,
     ...(survey && { survey }),
     ...(goal.kind === 'throughput' &&
-      best !== undefined && { byEstimate: true, within: best.makespan * (1 + FURTHEST_OVER) }),
+      best !== undefined && { byEstimate, within: best.makespan * (byEstimate ? 1 + FURTHEST_OVER : 1) }),
   });
   let part = search.next();
   for (; !part.done; part = search.next()) yield;

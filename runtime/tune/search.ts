@@ -318,8 +318,11 @@ export function* searchInParts(
         queue.push(closer);
       }
       take(yield pause());
-    } else if (unreached.cover(next, by(next)) || alike.cover(next.candidate)) counts.needless++;
-    else if (underWay === atOnce) {
+    } else if (unreached.cover(next, by(next)) || alike.cover(next.candidate)) {
+      counts.needless++;
+      // Midway it was shown to take as long as that, or longer.
+      if (tolerated > 0) leaveOut(by(next));
+    } else if (underWay === atOnce) {
       // Lowered while others are tried.
       next.compiled.runtime();
       ready.push(next);

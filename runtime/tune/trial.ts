@@ -119,9 +119,12 @@ export function leastByEstimate({
 /** What rough estimates of plans are reckoned to be too long by. */
 function roughlyOver(strategy: Strategy, timesFilled: number | undefined): number {
   const usual = ROUGHLY_OVER[strategy];
-  return timesFilled === undefined || strategy === 'disaggregated'
-    ? usual
-    : Math.max(usual, Math.min(FILLED_OVER, LAST_FILLED_OVER / timesFilled));
+  return strategy === 'disaggregated' ? usual : Math.max(usual, filledOver(timesFilled));
+}
+
+/** What they are too long by where pages say how many sequences decode at once. */
+function filledOver(timesFilled: number | undefined): number {
+  return timesFilled === undefined ? 0 : Math.min(FILLED_OVER, LAST_FILLED_OVER / timesFilled);
 }
 
 /** What close estimates of plans with such stages are reckoned to be too long by. */
@@ -140,7 +143,9 @@ export function secondsToSpare(
   byEstimate: boolean,
 ): number {
   if (!byEstimate) return by - (now + bound.least(demand, true)) * (1 - ROUNDING);
-  const left = bound.estimate.closely(demand, true)?.seconds ?? bound.estimate.roughly(demand, true);
+  const { closely, roughly, timesFilled } = bound.estimate;
+  const left =
+    closely(demand, true)?.seconds ?? roughly(demand, true) * (1 - filledOver(timesFilled(demand)));
   return left < by * LITTLE_LEFT ? Infinity : by * (1 + CLOSELY_OVER) - now - left;
 }
 

@@ -6,7 +6,7 @@ import type { Plan } from '../../../compiler/plan/plan.js';
 import { findCandidates, hostKvBytes } from '../../../compiler/planner/candidates.js';
 import { fileHost } from '../../../runtime/file-host.js';
 import { runThrough } from '../../../runtime/run-through.js';
-import { betterThanEstimated, candidateOf, isTried } from '../../../runtime/tune/own-plan.js';
+import { betterThanFound, candidateOf, isTried } from '../../../runtime/tune/own-plan.js';
 import { tune } from '../../../runtime/tune/tune.js';
 
 const TEXT = `import { workstation } from "std/local"
@@ -72,7 +72,7 @@ describe('candidateOf', () => {
   );
 });
 
-describe('betterThanEstimated', () => {
+describe('betterThanFound', () => {
   const plan = planOf(', microbatch: 48 tokens', ', batch: 3 requests', '');
   const candidates = findCandidates(plan);
   const itself = candidateOf(plan, candidates)!;
@@ -82,15 +82,17 @@ describe('betterThanEstimated', () => {
 
   it('is what simulates better than the best, in what is wanted', () => {
     const slower = { ...own, makespan: makespan * 1.001 };
-    const throughput = { goal: { kind: 'throughput' } } as const;
-    expect(runThrough(betterThanEstimated(itself, requests, throughput, slower))?.makespan).toBe(makespan);
-    expect(runThrough(betterThanEstimated(itself, requests, throughput, own))).toBeUndefined();
+    for (const byEstimate of [true, false]) {
+      const throughput = { goal: { kind: 'throughput' }, byEstimate } as const;
+      expect(runThrough(betterThanFound(itself, requests, throughput, slower))?.makespan).toBe(makespan);
+      expect(runThrough(betterThanFound(itself, requests, throughput, own))).toBeUndefined();
+    }
     const longer = { ...own, latency: { ...latency, betweenTokens: latency.betweenTokens * 1.001 } };
     const floor = (rate: number) => ({ goal: { kind: 'latency', floor: rate / makespan } }) as const;
-    expect(runThrough(betterThanEstimated(itself, requests, floor(5), longer))?.makespan).toBe(makespan);
-    expect(runThrough(betterThanEstimated(itself, requests, floor(5), own))).toBeUndefined();
+    expect(runThrough(betterThanFound(itself, requests, floor(5), longer))?.makespan).toBe(makespan);
+    expect(runThrough(betterThanFound(itself, requests, floor(5), own))).toBeUndefined();
     // It is not fast enough.
-    expect(runThrough(betterThanEstimated(itself, requests, floor(7), longer))).toBeUndefined();
-    expect(runThrough(betterThanEstimated(itself, requests, floor(7), undefined))).toBeUndefined();
+    expect(runThrough(betterThanFound(itself, requests, floor(7), longer))).toBeUndefined();
+    expect(runThrough(betterThanFound(itself, requests, floor(7), undefined))).toBeUndefined();
   });
 });
