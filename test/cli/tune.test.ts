@@ -240,7 +240,7 @@ describe('tune', () => {
     expect(bare.out).not.toContain('host KV 1');
   });
 
-  it('says where a plan that estimates left out is better, and writes none over it', async () => {
+  it('says where a plan that it left out is better, and writes none over it', async () => {
     const file = join(folder, 'left-out.plan');
     const text = `import { l4 } from "std/devices"
 topology m {
@@ -270,6 +270,8 @@ plan mine for m13b on m {
       /^plan mine as it is, left out by estimates, is better: .* requests\/s, 1\.00\dx of the best/m,
     );
     expect(err).toContain('plan mine is better than all that was found');
+    const tolerated = await runInProcess('tune', file, '--exhaustive', '--tolerance', '5%', '--write');
+    expect(tolerated.out).toMatch(/^plan mine as it is, left out by what was tolerated, is better: /m);
     expect(readFileSync(file, 'utf8')).toBe(text);
   });
 
