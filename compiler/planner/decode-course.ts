@@ -360,5 +360,6 @@ function stepsFor(rows: number, pp: number): number {
  * are done.
  */
 function replicasWithAny(count: number, dp: number): number {
-  return dp * (1 - (1 - 1 / dp) ** count);
+  // By rounding it may be a little more than one for a single sequence.
+  return Math.min(count, dp * (1 - (1 - 1 / dp) ** count));
 }
