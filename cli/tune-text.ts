@@ -199,15 +199,15 @@ function describeEstimates({ goal, tolerance = 0 }: Searched, proven: number | u
 /** What bounds have left out although it may be better, where that was asked for. */
 function describeTolerated(
   { goal, tolerance = 0 }: Searched,
-  { outbid, outbidCompiled, givenUp }: TuneCounts,
+  { outbid, outbidCompiled, givenUp, simulated }: TuneCounts,
   proven = tolerance,
 ): readonly string[] {
-  if (tolerance === 0 || outbid + outbidCompiled + givenUp === 0) return [];
+  if (tolerance === 0 || simulated === 0 || outbid + outbidCompiled + givenUp === 0) return [];
   const atMost = (part: number, what: string): string =>
     part === 0 ? `no ${what}` : `at most ${formatPart(part)} ${what}`;
   const left =
     goal.kind === 'latency'
-      ? `has ${atMost(tolerance, 'less time between tokens')}`
+      ? `and is as fast as asked has ${atMost(tolerance, 'less time between tokens')}`
       : `is ${atMost(proven, 'quicker')}`;
   return [`by proven bounds, what they left out ${left} (see --tolerance)`];
 }
@@ -218,7 +218,7 @@ function describeSearch(
   counts: TuneCounts,
   proven: number | undefined,
 ): readonly string[] {
-  const { goal, sizes, strategies, byEstimate, roughly, interrupted, cut } = searched;
+  const { goal, sizes, strategies, byEstimate, tolerance = 0, roughly, interrupted, cut } = searched;
   const { candidates, unfit, needless, outbid, outbidCompiled, outestimated, givenUp, simulated } = counts;
   const caps = sizes.hostKvBytes?.map((bytes) => formatBytes(bytes)).join(', ');
   const tried = [
@@ -230,11 +230,16 @@ function describeSearch(
   const chosen = byEstimate && simulated + givenUp > 0 && outestimated + givenUp > 0;
   const unseen = candidates - decided(counts);
   const estimated = `estimated to ${goal.kind === 'throughput' ? 'take longer' : 'be no better'}`;
+  const more = !byEstimate && tolerance > 0 ? ' by more than is tolerated' : '';
   const became = [
     [unfit, 'do not fit', 'does not fit'],
     [needless, 'have batches that are never reached', 'has a batch that is never reached'],
-    [outbid, 'cannot win by their bound', 'cannot win by its bound'],
-    [outbidCompiled, 'cannot win by their bound once compiled', 'cannot win by its bound once compiled'],
+    [outbid, `cannot win${more} by their bound`, `cannot win${more} by its bound`],
+    [
+      outbidCompiled,
+      `cannot win${more} by their bound once compiled`,
+      `cannot win${more} by its bound once compiled`,
+    ],
     [outestimated, `are ${estimated}`, `is ${estimated}`],
     [givenUp, 'fell behind in their simulation', 'fell behind in its simulation'],
     [simulated, 'simulated to the end'],

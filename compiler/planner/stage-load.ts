@@ -120,6 +120,9 @@ export function likelyAtOnce({ mesh, batchRequests }: Stage, room: number, deman
   return Math.max(1, Math.min(batchRequests, Math.ceil(held)));
 }
 
+/** Of sequences that fill fewer pages than this part of all, even the longest have room at once. */
+const LEAST_FILLED = 0.5;
+
 /**
  * How many times sequences fill the pages of all replicas, where pages run out before a batch is full; undefined where they
  * likely do not.
@@ -130,7 +133,8 @@ export function timesFilled(
   demand: Demand,
 ): number | undefined {
   const held = sequencesHeld(mesh, room, demand);
-  return held < batchRequests ? demand.decoding / held : undefined;
+  const times = demand.decoding / held;
+  return held < batchRequests && times > LEAST_FILLED ? times : undefined;
 }
 
 /** Sequences that replicas have room for if each holds the mean of pages; infinite where nothing is known of pages. */

@@ -16,12 +16,13 @@ export const CLOSELY_OVER = 0.003;
 
 /**
  * The same of plans with several replicas where they decode: which of these gets a long answer depends on what comes first by
- * next to nothing, and estimates cannot tell.
+ * next to nothing, and estimates cannot tell. Of some 100 such plans for machines drawn at random
+ * (`bench/support/random-searches.ts`) it is up to 3.5%, and of two machines 4 to 5%.
  */
 export const REPLICAS_OVER = 0.03;
 
-/** What close estimates of single plans are too long by, at most: those above, and a little more. */
-export const FURTHEST_OVER = 0.02;
+/** What close estimates of single plans are hardly ever too long by: those above, and a little more. */
+export const FURTHEST_OVER = 0.04;
 
 /**
  * What rough estimates are too long by, at most, as parts of them: they are below what those plans take by 3% at least
@@ -97,7 +98,8 @@ export const LESS_COMPILED = 0.003;
 export const LESS_TRIED = 0.005;
 /**
  * The most by which a trial is taken to tell that others take longer than estimated: what takes longer by more does so for
- * sequences that are sent back, which others may be spared.
+ * sequences that are sent back, which others may be spared. Chosen for machines drawn at random: without it searches find
+ * three fewer of 200 best plans.
  */
 export const MOST_TOLD = 1.01;
 /** Part by which close estimates may differ for a trial of one plan to tell of the other. */

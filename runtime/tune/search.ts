@@ -1,8 +1,8 @@
 /**
  * The search for the best of all candidates for a workload, by simulation. The most promising go first, and a simulation
  * is given up as soon as what it has left to do shows that its plan cannot be among the best any more. What is wanted of
- * a plan decides from when on that is so; nothing else is pruned, so the best are the best of all, and where estimates
- * decide, of what these do not leave out.
+ * a plan decides from when on that is so; nothing else is pruned, so the best are the best of all, but for what is tolerated,
+ * and where estimates decide, of what these do not leave out.
  *
  * The search simulates nothing: it asks for trials, and whoever drives it carries them out, here or elsewhere. While as
  * many are under way as may be, the next candidates are compiled.
@@ -58,12 +58,12 @@ export interface TuneCounts {
   readonly unfit: number;
   /** The same as one with a smaller batch that memory has no room for either, or that was never reached. */
   readonly needless: number;
-  /** Cannot win: by the bound before they were compiled, and by that of the compiled plan. */
+  /** Cannot win by more than is tolerated: by the bound before they were compiled, and by that of the compiled plan. */
   readonly outbid: number;
   readonly outbidCompiled: number;
   /** Not better than the best by more than is tolerated, as far as estimates tell, where these decide. */
   readonly outestimated: number;
-  /** Could not win any more from some point of their simulation on. */
+  /** Could not win any more, or by no more than is tolerated, from some point of their simulation on. */
   readonly givenUp: number;
   /** Simulated to the end. */
   readonly simulated: number;
@@ -93,7 +93,7 @@ export interface TuneResult {
   readonly counts: TuneCounts;
   /**
    * Seconds that nothing which was left out takes less than, by its bounds: infinite where neither estimates nor what is
-   * tolerated left out any. Where the goal is throughput no candidate but those that are ranked takes less.
+   * tolerated left out any. Where the goal is throughput no candidate takes less than both that and the last of those wanted.
    */
   readonly leastLeftOut: number;
 }
@@ -101,7 +101,7 @@ export interface TuneResult {
 /** What is searched for, and how. */
 export interface TuneOptions extends SurveyOptions {
   readonly goal?: Goal;
-  /** How many of the best are wanted; pruning leaves those right. Default 1; `all` tries all but those that are needless. */
+  /** How many of the best are wanted; pruning leaves those right, but for what is tolerated. Default 1; `all` tries all but those that are needless. */
   readonly keep?: number | 'all';
   /** How devices change stage. Default as Fulcrum's do. */
   readonly transitions?: TransitionMode;
@@ -122,7 +122,7 @@ export interface TuneOptions extends SurveyOptions {
   readonly survey?: Survey;
   /**
    * How many trials may be under way at once. Default 1. Where there may be more, others are compiled meanwhile. Which
-   * plans win does not depend on it, unless estimates decide: one that is too long may come before what it would lose to.
+   * plans win does not depend on it, unless estimates decide or something is tolerated: one that is too long may come before what it would lose to.
    */
   readonly atOnce?: number;
 }
@@ -225,6 +225,12 @@ export function* searchInParts(
     setting.byEstimate &&
     (goal.kind === 'front' || (goal.kind === 'latency' && keep === 1)) &&
     tried.covers(next, ranked[0]?.candidate);
+  const isCovered = (next: Compiled): boolean => {
+    const covered = unreached.cover(next, by(next));
+    // To be done by then it would have been given up as well.
+    if (covered === 'midway') leaveOut(setting.byEstimate ? next.least : by(next));
+    return covered !== false || alike.cover(next.candidate);
+  };
   const take = (ended: readonly EndedTrial[]): void => {
     underWay -= ended.length;
     for (const each of ended) {
@@ -318,11 +324,8 @@ export function* searchInParts(
         queue.push(closer);
       }
       take(yield pause());
-    } else if (unreached.cover(next, by(next)) || alike.cover(next.candidate)) {
-      counts.needless++;
-      // Midway it was shown to take as long as that, or longer.
-      if (tolerated > 0) leaveOut(by(next));
-    } else if (underWay === atOnce) {
+    } else if (isCovered(next)) counts.needless++;
+    else if (underWay === atOnce) {
       // Lowered while others are tried.
       next.compiled.runtime();
       ready.push(next);

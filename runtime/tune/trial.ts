@@ -118,13 +118,13 @@ export function leastByEstimate({
 
 /** What rough estimates of plans are reckoned to be too long by. */
 function roughlyOver(strategy: Strategy, timesFilled: number | undefined): number {
-  const usual = ROUGHLY_OVER[strategy];
-  return strategy === 'disaggregated' ? usual : Math.max(usual, filledOver(timesFilled));
+  return Math.max(ROUGHLY_OVER[strategy], filledOver(strategy, timesFilled));
 }
 
 /** What they are too long by where pages say how many sequences decode at once. */
-function filledOver(timesFilled: number | undefined): number {
-  return timesFilled === undefined ? 0 : Math.min(FILLED_OVER, LAST_FILLED_OVER / timesFilled);
+function filledOver(strategy: Strategy, timesFilled: number | undefined): number {
+  if (strategy === 'disaggregated' || timesFilled === undefined) return 0;
+  return Math.min(FILLED_OVER, LAST_FILLED_OVER / timesFilled);
 }
 
 /** What close estimates of plans with such stages are reckoned to be too long by. */
@@ -138,15 +138,15 @@ function closelyOver(stages: Candidate['stages']): number {
  */
 export function secondsToSpare(
   { now, demand }: Midway,
-  bound: PlanBound,
+  { bound, candidate: { strategy, stages } }: Pick<Trial, 'bound' | 'candidate'>,
   by: number,
   byEstimate: boolean,
 ): number {
   if (!byEstimate) return by - (now + bound.least(demand, true)) * (1 - ROUNDING);
   const { closely, roughly, timesFilled } = bound.estimate;
   const left =
-    closely(demand, true)?.seconds ?? roughly(demand, true) * (1 - filledOver(timesFilled(demand)));
-  return left < by * LITTLE_LEFT ? Infinity : by * (1 + CLOSELY_OVER) - now - left;
+    closely(demand, true)?.seconds ?? roughly(demand, true) * (1 - filledOver(strategy, timesFilled(demand)));
+  return left < by * LITTLE_LEFT ? Infinity : by * (1 + closelyOver(stages)) - now - left;
 }
 
 /** Steps between two looks at whether a simulation has a chance left. */
@@ -160,9 +160,10 @@ const LEAST_BETWEEN = 0.01;
 
 /** Carries out a trial, with pauses. */
 export function* trialInParts(
-  { plan, runtime, bound, by }: Trial,
+  trial: Trial,
   { engine, transitions, goal, within, byEstimate, requests, demand }: TrialSetting,
 ): Generator<void, TrialEnd> {
+  const { plan, runtime, by } = trial;
   const left = createWorkLeft(requests, demand);
   let steps = 0;
   // But for KV that is dropped, what is left takes no longer as time passes: until then hardly anything has become late,
@@ -180,7 +181,7 @@ export function* trialInParts(
       left.count(items);
       if (++steps % LOOK_EVERY !== 0 || now < notBefore) return true;
       const midway = { now, demand: left.demand(dropped()) };
-      const spare = secondsToSpare(midway, bound, by, byEstimate);
+      const spare = secondsToSpare(midway, trial, by, byEstimate);
       notBefore = now + Math.max(spare, byEstimate ? by * LEAST_BETWEEN : 0);
       if (spare > 0) return true;
       givenUp = { left: midway, late: -spare / by };

@@ -6,7 +6,7 @@ import { searchInParts, type TuneOptions, type TuneResult } from './search.js';
 import { trialInParts, type EndedTrial } from './trial.js';
 import { openTrialPool, type TrialPoolOptions } from './trial-pool.js';
 
-/** Simulates candidates until no other can be among the best. */
+/** Simulates candidates until no other can be among the best, but for what is tolerated. */
 export function tune(
   candidates: readonly Candidate[],
   requests: readonly SimulatedRequest[],

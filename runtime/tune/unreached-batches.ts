@@ -27,7 +27,7 @@ export interface UnreachedBatches {
    * Whether a trial of the same plan with a smaller batch that was never reached has ended, of a plan with as many
    * pages or more; and where it was given up midway, whether the candidate would have been as well, to be done by `by`.
    */
-  readonly cover: (compiled: Compiled, by: number) => boolean;
+  readonly cover: (compiled: Compiled, by: number) => false | 'to the end' | 'midway';
   /** Whether a trial that is under way may yet show that. */
   readonly mayCover: (compiled: Compiled) => boolean;
 }
@@ -78,10 +78,12 @@ export function unreachedBatches(byEstimate: boolean): UnreachedBatches {
       );
       if (!reachedBatch) add(unreached, trial, left);
     },
-    cover: (compiled, by) =>
-      likeIt(unreached, compiled).some(
-        ({ left }) => left === undefined || secondsToSpare(left, compiled.bound, by, byEstimate) <= 0,
-      ),
+    cover(compiled, by) {
+      const like = likeIt(unreached, compiled);
+      if (like.some(({ left }) => left === undefined)) return 'to the end';
+      const isLate = like.some(({ left }) => secondsToSpare(left!, compiled, by, byEstimate) <= 0);
+      return isLate && 'midway';
+    },
     mayCover: (compiled) => likeIt(underWay, compiled).length > 0,
   };
 }

@@ -140,7 +140,7 @@ describe('the report of a search', () => {
       givenUp: 1,
       simulated: 1,
     };
-    expect(describeTuned({ ...result, counts }, searched, 1)).toContain(
+    expect(describeTuned({ ...result, counts }, { ...searched, tolerance: 0 }, 1)).toContain(
       [
         '1 does not fit',
         '1 has a batch that is never reached',
@@ -153,8 +153,8 @@ describe('the report of a search', () => {
 
   it('says what bounds may have missed where that was tolerated', () => {
     const { makespan } = result.ranked[0]!.simulation;
-    const told = (of: Partial<Searched>, outbid = 1): string => {
-      const counts = { ...result.counts, outbid, outbidCompiled: 0, givenUp: 0 };
+    const told = (of: Partial<Searched>, outbid = 1, simulated = result.counts.simulated): string => {
+      const counts = { ...result.counts, outbid, outbidCompiled: 0, givenUp: 0, simulated };
       return describeTuned({ ...result, counts, leastLeftOut: 0.985 * makespan }, { ...searched, ...of }, 3);
     };
     expect(told({})).toContain(
@@ -162,9 +162,12 @@ describe('the report of a search', () => {
     );
     expect(told({ interrupted: true })).toContain('what they left out is at most 2 % quicker');
     expect(told({ goal: { kind: 'latency', floor: 1 } })).toContain(
-      'what they left out has at most 2 % less time between tokens (see --tolerance)',
+      'what they left out and is as fast as asked has at most 2 % less time between tokens (see --tolerance)',
     );
+    expect(told({})).toContain('1 cannot win by more than is tolerated by its bound');
+    expect(told({ tolerance: 0 })).toContain('1 cannot win by its bound');
     expect(told({}, 0)).not.toContain('by proven bounds');
+    expect(told({}, 1, 0)).not.toContain('by proven bounds');
     expect(told({ tolerance: 0 })).not.toContain('by proven bounds');
   });
 
