@@ -113,9 +113,10 @@ export function looksAtOthers(): LooksAtOthers {
       if (estimated === 'closely') return Math.max(each.estimate * ofCompiled, byTrials(each));
       const estimate = roughOf(each);
       if (estimate === undefined) return 0;
-      const looked = isTold(strategy, timesFilled) ? close.get(keyOf(candidate)) : undefined;
-      if (!isTold(strategy, timesFilled) || looked === undefined || estimate > looked.estimate * AS_NEAR)
-        return leastByEstimate({ candidate, estimate, estimated: 'roughly', timesFilled });
+      const byItself = leastByEstimate({ candidate, estimate, estimated: 'roughly', timesFilled });
+      if (!isTold(strategy, timesFilled)) return byItself;
+      const looked = close.get(keyOf(candidate));
+      if (looked === undefined || estimate > looked.estimate * AS_NEAR) return byItself;
       return estimate * looked.part * (1 - LESS_CLOSELY[strategy]) * Math.max(1, ofCompiled);
     },
   };

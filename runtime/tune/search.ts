@@ -101,7 +101,10 @@ export interface TuneResult {
 /** What is searched for, and how. */
 export interface TuneOptions extends SurveyOptions {
   readonly goal?: Goal;
-  /** How many of the best are wanted; pruning leaves those right, but for what is tolerated. Default 1; `all` tries all but those that are needless. */
+  /**
+   * How many of the best are wanted; pruning leaves those right, but for what is tolerated. Default 1; `all` tries all but
+   * those that are needless.
+   */
   readonly keep?: number | 'all';
   /** How devices change stage. Default as Fulcrum's do. */
   readonly transitions?: TransitionMode;
@@ -122,7 +125,8 @@ export interface TuneOptions extends SurveyOptions {
   readonly survey?: Survey;
   /**
    * How many trials may be under way at once. Default 1. Where there may be more, others are compiled meanwhile. Which
-   * plans win does not depend on it, unless estimates decide or something is tolerated: one that is too long may come before what it would lose to.
+   * plans win does not depend on it, unless estimates decide or something is tolerated: one that is too long may come before
+   * what it would lose to.
    */
   readonly atOnce?: number;
 }
